@@ -1,0 +1,41 @@
+"""lossbench: does this loss help, by how much, at what cost, and is that more than luck?"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lossbench.errors import DataError, Diverged, LossbenchError, OptionError, PluginError, RunError
+from lossbench.hookspecs import Adversary, LossSpec, Recipe, Term, Weight, hookimpl
+
+if TYPE_CHECKING:
+    from lossbench.objective import load_loss
+    from lossbench.run import train
+    from lossbench.translation import evaluate, translate
+
+__all__ = [
+    "Adversary",
+    "DataError",
+    "Diverged",
+    "LossSpec",
+    "LossbenchError",
+    "OptionError",
+    "PluginError",
+    "Recipe",
+    "RunError",
+    "Term",
+    "Weight",
+    "evaluate",
+    "hookimpl",
+    "load_loss",
+    "train",
+    "translate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch only when it is asked for."""
+    homes = {"load_loss": "objective", "train": "run", "evaluate": "translation", "translate": "translation"}
+    if name in homes:
+        return getattr(import_module(f"lossbench.{homes[name]}"), name)
+    raise AttributeError(f"module 'lossbench' has no attribute {name!r}")

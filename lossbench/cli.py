@@ -1,0 +1,226 @@
+"""The command line. Nothing here imports torch before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lossbench.errors import LossbenchError
+from lossbench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from lossbench.run import Run
+
+app = typer.Typer(
+    help="Experiments with loss functions in image-to-image translation: does this loss help?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console()
+
+
+def main() -> None:
+    """Run the command line. What the user can mend is one line and exit code 2."""
+    try:
+        app()
+    except LossbenchError as error:
+        print(f"lossbench: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@app.callback()
+def version_option(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
+) -> None:
+    """Experiments with loss functions in image-to-image translation: does this loss help?"""
+    if version:
+        from importlib.metadata import version as installed
+
+        console.print(f"lossbench {installed('lossbench')}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    plugins: Annotated[str | None, typer.Option(help="Losses in order, by name or file: cycle,idt,./tv.py.")] = None,
+    data: Annotated[str | None, typer.Option(help="A folder with trainA trainB testA testB, or a built-in set: shapes, shapes-same, shapes-squash.")] = None,
+    paired_test: Annotated[bool, typer.Option("--paired-test", help="testA and testB are pairs by file name.")] = False,
+    recipe: Annotated[str | None, typer.Option(help="What is trained.  [default: cyclegan]")] = None,
+    preset: Annotated[str | None, typer.Option(help="Weights as in junyanz or mmagic.")] = None,
+    size: Annotated[int | None, typer.Option(help="Image side in px.")] = None,
+    load_size: Annotated[int | None, typer.Option(help="Side that crops are cut from, px.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images of each domain per step.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Length of the run in steps ...")] = None,
+    epochs: Annotated[int | None, typer.Option(help="... or in passes over the larger domain.")] = None,
+    every: Annotated[int | None, typer.Option(help="Steps between sample grids and saved weights.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random in training.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Of the networks: float32, float64, bf16.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="Least memory or fewest kernels: auto, component, fused.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any option, such as tv.power=2 or cycle.weight.A2B=5.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of options.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's directory, new or empty.  [default: one under runs/]")] = None,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Show every option, resolved, and leave.")] = False,
+) -> None:  # fmt: skip
+    """Train once and look at it."""
+    from lossbench.config import parse_assignment
+    from lossbench.run import go, prepare
+
+    flags = {
+        "data.size": size, "data.load_size": load_size, "data.paired_test": paired_test or None,
+        "train.batch": batch, "train.steps": steps, "train.epochs": epochs, "train.every": every, "train.seed": seed,
+        "train.device": device, "train.precision": precision, "train.strategy": strategy,
+    }  # fmt: skip
+    settings = {key: value for key, value in flags.items() if value is not None}
+    settings |= dict(map(parse_assignment, set_ or []))
+    prepared = prepare(plugins, data=data, recipe=recipe, preset=preset, settings=settings, config=config)
+    if print_config:
+        print(prepared.config.toml(), end="")
+        return
+    watch = Watch()
+    try:
+        go(prepared, out, observers=[watch])
+    except KeyboardInterrupt:
+        console.print(f"Interrupted. What was done is in {prepared.directory}.")
+        raise typer.Exit(130) from None
+    finally:
+        watch.progress.stop()
+    show_record(prepared.record, prepared.directory, objective=False)
+
+
+@app.command()
+def translate(
+    run: Annotated[Path, typer.Argument(help="A run's directory.")],
+    images: Annotated[Path, typer.Argument(help="An image, or a folder of them.")],
+    out: Annotated[Path, typer.Option(help="Where the PNG files go, new or empty.")],
+    direction: Annotated[str, typer.Option(help="A2B or B2A.")] = "A2B",
+    size: Annotated[int | None, typer.Option(help="Image side in px.  [default: that of the run]")] = None,
+) -> None:
+    """Translate images with a run's generator."""
+    from lossbench.translation import translate
+
+    written = translate(run, images, direction=direction, out=out, size=size)
+    console.print(f"{len(written)} images in {out}")
+
+
+@app.command()
+def plugins() -> None:
+    """List what is installed, one sentence each. Nothing of it is imported."""
+    from lossbench.registry import HOOKS, listing, sentence
+
+    table = Table("plugin", "kind", "what it does", "from", box=box.SIMPLE_HEAD)
+    for group in HOOKS:
+        for name, entries in listing(group).items():
+            for entry in entries:
+                package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+                clash = " (claimed twice: neither can be used)" if len(entries) > 1 else ""
+                table.add_row(name, group, sentence(entry), package + clash)
+    console.print(table)
+
+
+@app.command()
+def show(run: Annotated[Path, typer.Argument(help="A run's directory.")]) -> None:
+    """Show a run's objective and its closing table."""
+    from lossbench.record import read_record
+
+    show_record(read_record(run), run)
+
+
+class Watch:
+    """An observer that prints the objective and draws progress: each term, and the time left."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
+            TimeRemainingColumn(), console=console,
+        )  # fmt: skip
+        self.task = self.progress.add_task("training")
+
+    @hookimpl
+    def lossbench_run_start(self, run: Run) -> None:
+        """Print what is minimised and on what."""
+        show_objective(run.objective.describe())
+        train, data = run.config.train, run.dataset
+        console.print(
+            f"{data.name}: {len(data.train['A'])} + {len(data.train['B'])} images at {run.config.data.size} px, "
+            f"{train.steps} steps of {train.batch} on {train.device}, seed {train.seed}. Into {run.directory}"
+        )
+        self.progress.update(self.task, total=train.steps)
+        self.progress.start()
+
+    @hookimpl
+    def lossbench_step(self, step: int, values: Mapping[str, float], weights: Mapping[str, float]) -> None:
+        """Draw a step."""
+        names = dict.fromkeys(label.partition("/")[2] for label in values)
+        means = {name: [value for label, value in values.items() if label.partition("/")[2] == name] for name in names}
+        terms = "  ".join(f"{name} {sum(some) / len(some):.3f}" for name, some in means.items())
+        self.progress.update(self.task, completed=step, description=terms)
+
+
+def show_record(record: Mapping[str, Any], directory: Path, *, objective: bool = True) -> None:
+    """Print a run: its objective, its closing table, its cost and where to look."""
+    if objective:
+        show_objective(record["objective"])
+    for direction, columns in record.get("metrics", {}).items():
+        show_closing(direction, columns, record["dataset"])
+    if speed := record.get("speed"):
+        low, high = speed["quartiles"]
+        memory = record["peak_memory_mb"]
+        console.print(
+            f"{speed['median']:.3f} s per step (quartiles {low:.3f} to {high:.3f}, n {speed['n']})"
+            + (f", peak memory {memory:.0f} MB" if memory else "")
+        )
+    if record["status"] != "ok":
+        console.print(f"[bold]{record['status']}[/bold]: {record['error']}")
+    if samples := [name for name in record.get("artifacts", {}) if name.startswith("samples/")]:
+        last = ", ".join(str(directory / name) for name in samples if name.endswith(samples[-1].rpartition("_")[2]))
+        console.print(f"Look at {last} and {directory / 'losses.png'}")
+
+
+def show_objective(terms: list[dict[str, Any]]) -> None:
+    """Print each loss: weight by direction, options, what it asks for, where it comes from."""
+    table = Table("loss", "weight", "options", "asks for", "from", box=box.SIMPLE_HEAD)
+    for name in dict.fromkeys(term["term"].partition("/")[2] for term in terms):
+        same = {term["term"].partition("/")[0]: term for term in terms if term["term"].partition("/")[2] == name}
+        weights = {
+            direction: f"{term['weight']:g}" if isinstance(term["weight"], float | int) else "schedule"
+            for direction, term in same.items()
+        }
+        alike = len(set(weights.values())) == 1 and len(weights) > 1
+        weight = next(iter(weights.values())) if alike else ", ".join(f"{d} {w}" for d, w in weights.items())
+        term = next(iter(same.values()))
+        options = " ".join(f"{key}={value}" for key, value in term["options"].items())
+        source = f"{term['distribution']} {term['version']}" if term["distribution"] else term["source"]
+        table.add_row(name, weight, options, " ".join(term["asks"]), source)
+    console.print(table)
+
+
+def show_closing(direction: str, columns: Mapping[str, Mapping[str, Any]], dataset: Mapping[str, Any]) -> None:
+    """Print what a direction's translations are worth, beside the input itself."""
+    from lossbench.metrics.judge import METRICS
+
+    table = Table(
+        "metric",
+        *columns,
+        "better",
+        "n",
+        "what it is",
+        title=f"{direction}, test images of {dataset['name']}",
+        box=box.SIMPLE_HEAD,
+    )
+    for name, metric in METRICS.items():
+        cells = [column.get(name) for column in columns.values()]
+        if any(cells):
+            numbers = [f"{cell['value']:.4g}" if cell else "-" for cell in cells]
+            n = next(str(cell["n"]) for cell in cells if cell)
+            table.add_row(name, *numbers, metric.better, n, f"{metric.meaning} ({metric.unit})")
+    console.print(table)

@@ -1,0 +1,247 @@
+"""What a run can be told. A dotted key such as ``train.lr`` is a field of a section here, or an option of a plugin.
+
+Later wins: lossbench's defaults, the recipe's, the data set's, the preset, the TOML file, flags and ``--set``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field
+
+from lossbench.data import Source
+from lossbench.errors import OptionError, near_miss
+from lossbench.hookspecs import LossSpec, Recipe, Term, Weight
+from lossbench.objective import Choice, weights
+from lossbench.options import declared, resolve, validated
+from lossbench.registry import Origin, Plugin, listing, load
+
+DEFAULT_RECIPE = "cyclegan"
+GENERAL = ("plugins", "recipe", "preset")
+
+
+class Section(BaseModel):
+    """A group of settings. Unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TrainSettings(Section):
+    """The step and how often."""
+
+    steps: int = Field(2000, ge=1)  # batches; in the papers 200 epochs
+    epochs: int | None = Field(None, ge=1)  # instead of steps
+    batch: int = Field(1, ge=1)
+    seed: int = Field(0, ge=0)
+    lr: float = Field(2e-4, gt=0)
+    beta1: float = Field(0.5, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    constant: float = Field(0.5, ge=0, le=1)  # share of the run before the learning rate goes down
+    device: str = "cpu"
+    precision: Literal["float32", "float64", "bf16"] = "float32"  # of the networks; losses stay float32
+    strategy: Literal["auto", "component", "fused"] = "auto"
+    every: int = Field(0, ge=0)  # steps between sample grids and saved weights; 0: four times a run
+
+
+class DataSettings(Section):
+    """The images."""
+
+    dir: str = "shapes"
+    size: int = Field(256, ge=4)  # px, what networks see
+    load_size: int = Field(286, ge=4)  # px, what crops are cut from
+    flip: bool = True
+    paired_test: bool = False
+    seed: int = Field(0, ge=0)  # of the built-in set
+
+
+class PoolSettings(Section):
+    """The discriminators' memory."""
+
+    size: int = Field(50, ge=0)  # images
+
+
+SECTIONS = {"train": TrainSettings, "data": DataSettings, "pool": PoolSettings}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run's settings, resolved."""
+
+    words: tuple[str, ...]  # --plugins, in order
+    recipe_name: str
+    recipe: Recipe
+    preset: str | None
+    train: TrainSettings
+    data: DataSettings
+    pool: PoolSettings
+    model: Mapping[str, Any]
+    chosen: tuple[Choice, ...]
+    adversary: Choice | None
+
+    def dotted(self) -> dict[str, Any]:
+        """Return everything by dotted key, what TOML cannot hold (None, functions) left out."""
+        keys: dict[str, Any] = {"plugins": list(self.words), "recipe": self.recipe_name}
+        for section in (*SECTIONS, "model"):
+            values = getattr(self, section)
+            values = values if isinstance(values, Mapping) else values.model_dump()
+            keys |= {f"{section}.{key}": value for key, value in values.items()}
+        for choice in (*([self.adversary] if self.adversary else []), *self.chosen):
+            spec, name = choice.plugin.spec, choice.plugin.origin.name
+            options = {key: option.default for key, option in declared(spec.builder).items()} | dict(choice.settings)
+            options |= weights(choice, self.recipe) if any("." in key for key in options) else {"weight": spec.weight}
+            keys |= {f"{name}.{key}": choice.settings.get(key, value) for key, value in options.items()}
+        return {key: value for key, value in keys.items() if value is not None and not callable(value)}
+
+    def toml(self) -> str:
+        """Return the settings as TOML that `--config` reads back."""
+        return tomli_w.dumps(nested(self.dotted()))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return a TOML file's settings by dotted key."""
+    try:
+        return flat(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise OptionError(f"{path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} is not TOML: {error}.") from None
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Return key and value of ``tv.power=2``; the value is TOML where it can be, otherwise text."""
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise OptionError(f"--set {text}: write KEY=VALUE, such as --set tv.power=2.")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def flat(tree: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """{"train": {"lr": 1}} -> {"train.lr": 1}."""
+    keys: dict[str, Any] = {}
+    for key, value in tree.items():
+        keys |= flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+    return keys
+
+
+def nested(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """{"train.lr": 1} -> {"train": {"lr": 1}}."""
+    tree: dict[str, Any] = {}
+    for key, value in keys.items():
+        *parents, leaf = key.split(".")
+        place = tree
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[leaf] = value
+    return tree
+
+
+def configure(
+    words: Sequence[str] | None,
+    functions: Mapping[str, tuple[Term, Weight]],
+    recipe_name: str,
+    preset: str | None,
+    given: Mapping[str, Any],
+    source: Source,
+) -> Config:
+    """Resolve a run's settings. ``given``: dotted keys from the user; ``functions``: losses that are Python functions.
+
+    Raises:
+        OptionError: a key or value that cannot be.
+        PluginError: a plugin that cannot be.
+    """
+    recipe: Recipe = load("recipes", recipe_name).spec
+    words = list(recipe.losses if words is None and not functions else words or ())
+    plugins = [load("losses", word) for word in words]
+    plugins += [
+        Plugin(Origin(name, "python"), LossSpec(lambda term=term: term, weight))
+        for name, (term, weight) in functions.items()
+    ]
+    names = [plugin.origin.name for plugin in plugins]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise OptionError(f"`{twice[0]}` is chosen twice. Name each plugin once.")
+    adversary = load("losses", recipe.adversary) if recipe.adversary and recipe.adversary not in names else None
+
+    defaults = source.defaults(_integer(given, "data.size"))
+    defaults = {**recipe.defaults(defaults["data.size"]), **defaults}
+    known = {f"model.{key}" for builder in recipe.networks for key in declared(builder)}
+    defaults = {key: value for key, value in defaults.items() if not key.startswith("model.") or key in known}
+    everything = {**defaults, **_preset(recipe, recipe_name, preset, given, names), **given}
+    owners = {
+        *SECTIONS,
+        "model",
+        *names,
+        *([adversary.origin.name] if adversary else []),
+        *([preset] if preset else []),
+    }
+    by_owner: dict[str, dict[str, Any]] = {owner: {} for owner in owners}
+    for key, value in everything.items():
+        owner, _, option = key.partition(".")
+        if owner not in owners or not option:
+            raise OptionError(_unknown(key, owners, names))
+        by_owner[owner][option] = value
+    sections = {name: validated(kind, by_owner[name], name) for name, kind in SECTIONS.items()}
+    model = model_options(recipe, by_owner["model"])
+    return Config(
+        words=tuple(words),
+        recipe_name=recipe_name,
+        recipe=recipe,
+        preset=preset,
+        model=model,
+        chosen=tuple(Choice(plugin, by_owner[plugin.origin.name]) for plugin in plugins),
+        adversary=Choice(adversary, by_owner[adversary.origin.name]) if adversary else None,
+        train=sections["train"],
+        data=sections["data"],
+        pool=sections["pool"],
+    )
+
+
+def model_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every option of a recipe's networks."""
+    known = {key for builder in recipe.networks for key in declared(builder)}
+    if strange := [key for key in given if key not in known]:
+        raise OptionError(
+            f"model has no option `{strange[0]}`.{near_miss(strange[0], known)} Options of model: {', '.join(sorted(known))}."
+        )
+    options: dict[str, Any] = {}
+    for builder in recipe.networks:
+        options |= resolve(builder, {key: value for key, value in given.items() if key in declared(builder)}, "model")
+    return options
+
+
+def _integer(given: Mapping[str, Any], key: str) -> int | None:
+    value = given.get(key)
+    return value if isinstance(value, int) else None  # anything else is refused when the section is validated
+
+
+def _preset(
+    recipe: Recipe, recipe_name: str, preset: str | None, given: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, float]:
+    """Return a preset's weights of the chosen losses."""
+    if preset is None:
+        return {}
+    if preset not in recipe.presets:
+        known = ", ".join(recipe.presets) or "none"
+        raise OptionError(
+            f"No preset `{preset}`.{near_miss(preset, recipe.presets)} Presets of {recipe_name}: {known}."
+        )
+    function = recipe.presets[preset]
+    options = {key.partition(".")[2]: value for key, value in given.items() if key.startswith(f"{preset}.")}
+    weights = function(**resolve(function, options, preset))
+    return {key: value for key, value in weights.items() if key.partition(".")[0] in names}
+
+
+def _unknown(key: str, owners: Collection[str], names: Sequence[str]) -> str:
+    owner = key.partition(".")[0]
+    if owner in listing("losses"):
+        return f"{key} is set, but {owner} is not used. Add it: --plugins {','.join([*names, owner])}."
+    return (
+        f"No option `{key}`.{near_miss(owner, owners)} A key is SECTION.OPTION; sections: {', '.join(sorted(owners))}."
+    )

@@ -1,0 +1,60 @@
+"""Training batches: order, crop and flip as functions of (seed, step, domain)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lossbench import rng
+
+
+class Batches:
+    """``batches[step]`` -> domain -> [B, C, size, size] in [-1, 1].
+
+    Every domain is shuffled anew on each pass over it. Paired domains share order, crop and flip.
+    """
+
+    def __init__(
+        self, images: Mapping[str, Tensor], *, batch: int, size: int, flip: bool, paired: bool, seed: int
+    ) -> None:
+        self.images = images
+        self.batch = batch
+        self.size = size
+        self.flip = flip
+        self.paired = paired
+        self.seed = seed
+        self._orders: dict[tuple[str, int], Tensor] = {}
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        return {domain: to_tensor(self._cut(domain, step)) for domain in self.images}
+
+    def _cut(self, domain: str, step: int) -> Tensor:
+        images, who = self.images[domain], "pair" if self.paired else domain
+        draw = rng.stream(self.seed, step, "crop", who)
+        room = images.shape[-1] - self.size
+        cut = []
+        for position in range(step * self.batch, (step + 1) * self.batch):
+            top, left = torch.randint(room + 1, (2,), generator=draw).tolist()
+            mirrored = bool(torch.randint(2, (1,), generator=draw)) and self.flip
+            image = images[self._index(who, len(images), position), :, top : top + self.size, left : left + self.size]
+            cut.append(image.flip(-1) if mirrored else image)
+        return torch.stack(cut)
+
+    def _index(self, who: str, count: int, position: int) -> int:
+        turn, place = divmod(position, count)
+        if (who, turn) not in self._orders:
+            self._orders = {key: order for key, order in self._orders.items() if key[0] != who or key[1] == turn - 1}
+            self._orders[who, turn] = torch.randperm(count, generator=rng.stream(self.seed, turn, "order", who))
+        return int(self._orders[who, turn][place])
+
+
+def to_tensor(images: Tensor) -> Tensor:
+    """uint8 in 0..255 -> float32 in [-1, 1]."""
+    return images.float().div(127.5).sub(1)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Float in [-1, 1] -> uint8 in 0..255, rounded, on the CPU."""
+    return images.detach().float().clamp(-1, 1).add(1).mul(127.5).round().to("cpu", torch.uint8)

@@ -1,0 +1,126 @@
+"""Folders ``trainA trainB testA testB``, decoded and resized by OpenCV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lossbench.data.dataset import Dataset
+from lossbench.errors import DataError
+
+try:
+    import cv2
+except ImportError as error:  # slim images lack the system's libGL
+    raise DataError(
+        f"OpenCV cannot be imported: {error}. On Debian or Ubuntu: apt-get install libgl1 libglib2.0-0; or, in this "
+        "environment, put opencv-python-headless in its place."
+    ) from error
+
+Image = NDArray[np.uint8]  # [H, W, 3], RGB
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+SIDES = ("trainA", "trainB", "testA", "testB")
+
+
+class Folders:
+    """The source of a folder that holds ``trainA trainB testA testB``, decoded.
+
+    Raises:
+        DataError: a folder missing or empty, test images without partner, files that cannot be read.
+    """
+
+    def __init__(self, root: Path, *, paired_test: bool) -> None:
+        if not root.is_dir():
+            raise DataError(
+                f"No folder {root}. --data takes a folder that holds {', '.join(SIDES)}, or one of the built-in sets: "
+                "shapes, shapes-same, shapes-squash."
+            )
+        if missing := [side for side in SIDES if not (root / side).is_dir()]:
+            raise DataError(f"{root} lacks {', '.join(missing)}. It needs the folders {', '.join(SIDES)}.")
+        self.root = root
+        self.paired_test = paired_test
+        self.paths = {side: image_paths(root / side) for side in SIDES}
+        stems = {side: {path.stem for path in self.paths[side]} for side in ("testA", "testB")}
+        if paired_test and (alone := sorted(stems["testA"] ^ stems["testB"])):
+            raise DataError(
+                f"--paired-test: {len(alone)} test images have no partner of the same name, such as {alone[0]}. "
+                "Give testA and testB the same file names, or leave --paired-test out."
+            )
+        read = {side: read_images(paths) for side, paths in self.paths.items()}
+        if bad := [path for _, unread in read.values() for path in unread]:
+            shown = ", ".join(map(str, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+            raise DataError(f"{len(bad)} files are not images that OpenCV can read: {shown}. Mend or remove them.")
+        self.images = {side: images for side, (images, _) in read.items()}
+
+    def defaults(self, size: int | None) -> dict[str, Any]:
+        """Return 256 px, or less where the images are smaller; crops from 286/256 of it, as the reference."""
+        sides = [min(image.shape[:2]) for images in self.images.values() for image in images]
+        size = size or max(4, min(256, int(np.median(sides)) // 4 * 4))
+        return {"data.size": size, "data.load_size": round(size * 286 / 256)}
+
+    def dataset(self, size: int, load_size: int) -> Dataset:
+        """Resize to squares."""
+        return Dataset(
+            name=self.root.resolve().name,
+            train={domain: resized(self.images[f"train{domain}"], load_size) for domain in "AB"},
+            test={domain: resized(self.images[f"test{domain}"], size) for domain in "AB"},
+            test_names={domain: [path.name for path in self.paths[f"test{domain}"]] for domain in "AB"},
+            paired_test=self.paired_test,
+        )
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """Return the image files of a folder in order of name; none is an error."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise DataError(f"{folder} holds no image. Known endings: {', '.join(sorted(SUFFIXES))}.")
+    return found
+
+
+def read_images(paths: Sequence[Path]) -> tuple[list[Image], list[Path]]:
+    """Decode files to RGB; transparency comes out on white. Return the images and the files that are none."""
+    read = [(path, _read(path)) for path in paths]
+    return [image for _, image in read if image is not None], [path for path, image in read if image is None]
+
+
+def resized(images: Sequence[Image], size: int) -> Tensor:
+    """Resize to ``size`` x ``size``: area averages where that is smaller, cubic where larger. -> uint8 [N, 3, H, W]."""
+    square = [
+        cv2.resize(
+            image, (size, size), interpolation=cv2.INTER_AREA if min(image.shape[:2]) > size else cv2.INTER_CUBIC
+        )
+        if image.shape[:2] != (size, size)
+        else image
+        for image in images
+    ]
+    return torch.from_numpy(np.stack(square)).permute(0, 3, 1, 2).contiguous()
+
+
+def write_image(path: Path, image: Image) -> None:
+    """Write an RGB image; the ending of the path says in which format."""
+    done, encoded = cv2.imencode(path.suffix, image[..., ::-1])
+    if not done:
+        raise DataError(f"{path}: OpenCV cannot write this format.")
+    path.write_bytes(encoded.tobytes())
+
+
+def _read(path: Path) -> Image | None:
+    try:
+        encoded = np.frombuffer(path.read_bytes(), np.uint8)
+        pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+        if pixels is None:
+            return None
+        if pixels.ndim == 3 and pixels.shape[2] == 4:
+            top = float(np.iinfo(pixels.dtype).max)
+            alpha = pixels[..., 3:].astype(np.float32) / top
+            white = (pixels[..., :3].astype(np.float32) / top * alpha + 1 - alpha) * 255
+            return np.ascontiguousarray(white.round().astype(np.uint8)[..., ::-1])
+        colour = cv2.imdecode(encoded, cv2.IMREAD_COLOR)  # 8 bit, three channels, turned as the camera was held
+        return np.ascontiguousarray(colour[..., ::-1], np.uint8)
+    except (OSError, cv2.error):
+        return None

@@ -1,0 +1,104 @@
+"""THE CONTRACT: the value types and the hooks that plugins and lossbench share.
+
+A loss is a function; the names of its parameters say what it needs (``lossbench/views.py`` is the list).
+Nothing here imports torch, so that plugins can be listed without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lossbench.run import Run
+
+hookspec = pluggy.HookspecMarker("lossbench")
+hookimpl = pluggy.HookimplMarker("lossbench")
+
+Term = Callable[..., Any]
+"""A loss for one direction: parameters named after what it needs -> a scalar Tensor, or a mapping of named scalars."""
+
+Weight = float | Callable[[float], float]
+"""A number, or a schedule: a function of progress in [0, 1] -> number. At 0 the loss is not computed at all."""
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """A loss with a side for the generators and a side for the discriminator; either may be missing.
+
+    With ``critic_steps`` n the discriminators move on every step, the generators on every n-th
+    (Arjovsky et al., 2017).
+    """
+
+    generator: Term | None = None
+    discriminator: Term | None = None
+    critic_steps: int = 1
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """How to build a loss. It carries no name: the entry point, or the file, is the name.
+
+    ``builder(*, option=default, ...)`` returns a Term, an ``nn.Module`` whose ``forward`` is the term, or an
+    Adversary. It is called once for each direction, under a random stream of its own.
+    """
+
+    builder: Callable[..., Any]
+    weight: float = 1.0
+    autocast: bool = False  # run the term in the networks' reduced precision
+    checks: Mapping[str, str] = field(default_factory=dict)  # known failures: check -> reason
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained: directions, networks and the losses it has by itself. A direction is named ``A2B``.
+
+    ``networks`` are two builders ``f(channels_in, *, option=default)``, generator and discriminator, whose options
+    are the ``model.*`` keys of a run. ``defaults(size)`` gives dotted keys that this recipe sets otherwise than
+    lossbench does. A preset is a function of options -> dotted weights.
+    """
+
+    networks: tuple[Callable[..., Any], Callable[..., Any]]
+    directions: tuple[str, ...] = ("A2B", "B2A")
+    paired: bool = False
+    conditional: bool = False
+    losses: tuple[str, ...] = ()
+    adversary: str | None = "gan"
+    noise_at_test: bool = False
+    defaults: Callable[[int], Mapping[str, Any]] = lambda size: {}
+    presets: Mapping[str, Callable[..., Mapping[str, float]]] = field(default_factory=dict)
+
+
+@hookspec
+def lossbench_loss() -> LossSpec:  # type: ignore[empty-body]
+    """Return the loss of this plugin. Entry-point group ``lossbench.losses``."""
+
+
+@hookspec
+def lossbench_recipe() -> Recipe:  # type: ignore[empty-body]
+    """Return the recipe of this plugin. Entry-point group ``lossbench.recipes``."""
+
+
+@hookspec
+def lossbench_run_start(run: Run) -> None:
+    """Watch a run begin: everything is built, nothing has moved."""
+
+
+@hookspec
+def lossbench_component(step: int, terms: Mapping[str, Tensor], images: Mapping[str, Tensor]) -> None:
+    """Look before a backward: weighted terms and the images they act on, graphs alive. Change nothing."""
+
+
+@hookspec
+def lossbench_step(step: int, values: Mapping[str, float], weights: Mapping[str, float]) -> None:
+    """Look after the optimisers: each term's raw value and its weight, by label such as ``A2B/cycle``."""
+
+
+@hookspec
+def lossbench_run_end(run: Run, record: Mapping[str, Any]) -> None:
+    """Watch a run end: ``record`` is what run.json holds."""

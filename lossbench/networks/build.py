@@ -1,0 +1,70 @@
+"""From a recipe and its options to initialised networks, one generator and at most one discriminator a direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lossbench import rng
+from lossbench.errors import LossbenchError, OptionError
+from lossbench.hookspecs import Recipe
+from lossbench.networks.network import Network
+from lossbench.options import declared
+
+CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Generators and discriminators by direction; a direction without adversary has no discriminator."""
+
+    G: Mapping[str, Network]
+    D: Mapping[str, Network]
+
+    def named(self) -> dict[str, Network]:
+        """Return all by file name: ``G_A2B``, ``D_A2B``, ..."""
+        both = {"G": self.G, "D": self.D}
+        return {f"{kind}_{d}": network for kind, some in both.items() for d, network in some.items()}
+
+
+def build(recipe: Recipe, options: Mapping[str, Any], judged: Iterable[str], seed: int) -> Networks:
+    """Build and initialise; every network under a random stream of its own."""
+    generator, discriminator = recipe.networks
+    seen = 2 * CHANNELS if recipe.conditional else CHANNELS
+    return Networks(
+        {d: _made(generator, CHANNELS, options, seed, "G", d) for d in recipe.directions},
+        {d: _made(discriminator, seen, options, seed, "D", d) for d in judged},
+    )
+
+
+def _made(builder: Any, channels: int, options: Mapping[str, Any], *key: object) -> Network:
+    with rng.isolated(*key):
+        network: Network = builder(channels, **{name: options[name] for name in declared(builder)})
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+                nn.init.zeros_(module.bias)
+    return network
+
+
+def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
+    """Refuse a size that the networks cannot take, before anything is computed: a forward without data."""
+    with torch.device("meta"):
+        networks = build(recipe, options, recipe.directions[:1], seed=0)
+    image = torch.zeros(1, CHANNELS, size, size, device="meta")
+    try:
+        fake = networks.G[recipe.directions[0]](image)
+        networks.D[recipe.directions[0]](torch.cat((image, fake), 1) if recipe.conditional else fake)
+    except LossbenchError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        raise OptionError(
+            f"data.size={size}: these networks cannot take such images ({error}). Use a larger --size, or a "
+            "discriminator with fewer layers: --set model.n_layers=2."
+        ) from error
+    if fake.shape != image.shape:
+        raise OptionError(f"data.size={size}: the generator returns {fake.shape[-1]} px. Use a --size divisible by 4.")

@@ -1,0 +1,262 @@
+"""The objective: the chosen terms in their places, one for each plugin, direction and side, and their weights."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from lossbench import rng
+from lossbench.errors import LossbenchError, OptionError, PluginError, near_miss
+from lossbench.hookspecs import Adversary, LossSpec, Recipe, Term, Weight
+from lossbench.options import resolve
+from lossbench.registry import Origin, Plugin, load
+from lossbench.views import CONDITIONAL, CRITIC_NAMES, MEANING, PLAIN, Table, closure, needs
+
+Side = Literal["generator", "discriminator"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A loss and its settings: ``weight``, ``weight.A2B`` and the builder's options."""
+
+    plugin: Plugin
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A term in its place."""
+
+    direction: str
+    origin: Origin
+    side: Side
+    term: Term
+    needs: tuple[str, ...]
+    options: Mapping[str, Any]
+    weight: Weight
+    scaled: bool  # a discriminator's side is multiplied by the weight only where there is no other side
+    autocast: bool
+    critic_steps: int
+
+    @property
+    def label(self) -> str:
+        """Return for example ``A2B/gan`` or ``A2B/gan:D``."""
+        return f"{self.direction}/{self.origin.name}{':D' if self.side == 'discriminator' else ''}"
+
+    def weight_at(self, progress: float) -> float:
+        """Return the weight at this point of the run."""
+        return self.weight(progress) if callable(self.weight) else self.weight
+
+    def factor_at(self, progress: float) -> float:
+        """Return what the term's value is multiplied by at this point of the run."""
+        return self.weight_at(progress) if self.scaled else 1.0
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised. Terms stand in the order in which they are added."""
+
+    recipe: Recipe
+    terms: tuple[Bound, ...]
+
+    @property
+    def critic_steps(self) -> int:
+        """Return how many steps the discriminators take for one of the generators."""
+        return max((bound.critic_steps for bound in self.terms), default=1)
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Return the directions that have a discriminator."""
+        return tuple(
+            d for d in self.recipe.directions if any(_uses_D(b, self.recipe) for b in self.terms if b.direction == d)
+        )
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the terms that are modules, by label: their parameters train with the generators."""
+        return {bound.label: bound.term for bound in self.terms if isinstance(bound.term, nn.Module)}
+
+    def active(self, step: int, progress: float) -> tuple[Bound, ...]:
+        """Return the terms that count in a step: a weight of 0 means absent."""
+        moving: set[Side] = {"discriminator"} if step % self.critic_steps else {"generator", "discriminator"}
+        return tuple(bound for bound in self.terms if bound.side in moving and bound.weight_at(progress) != 0)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the resolved objective as plain data: each term, its weight, options, needs and origin."""
+        return [
+            {
+                "term": bound.label,
+                "weight": "schedule" if callable(bound.weight) else bound.weight if bound.scaled else 1.0,
+                "options": {key: _plain(value) for key, value in bound.options.items()},
+                "asks": list(bound.needs),
+                "source": bound.origin.source,
+                "distribution": bound.origin.distribution,
+                "version": bound.origin.version,
+                "sha256": bound.origin.sha256,
+            }
+            for bound in self.terms
+        ]
+
+
+def table(recipe: Recipe) -> Table:
+    """Return the views of a recipe."""
+    return CONDITIONAL if recipe.conditional else PLAIN
+
+
+def compose(chosen: Sequence[Choice], adversary: Choice | None, recipe: Recipe, seed: int) -> Objective:
+    """Build every chosen loss for every direction of a recipe and check that what it asks for is to be had.
+
+    The recipe's own ``adversary`` is put first when no chosen loss asks for the discriminator's answer.
+
+    Raises:
+        OptionError: an option or weight that cannot be.
+        PluginError: a term that asks for what the recipe lacks, or a discriminator without use or training.
+    """
+    terms = [bound for choice in chosen for bound in _bind(choice, recipe, seed)]
+    if adversary and not any(bound.side == "generator" and _uses_D(bound, recipe) for bound in terms):
+        terms = _bind(adversary, recipe, seed) + terms
+    elif adversary and adversary.settings:
+        name = adversary.plugin.origin.name
+        raise OptionError(
+            f"{name}.{next(iter(adversary.settings))} is set, but a chosen loss takes the place of {name}. Drop the setting."
+        )
+    terms = [bound for bound in terms if callable(bound.weight) or bound.weight != 0]
+    for direction in recipe.directions:
+        _check_discriminator([bound for bound in terms if bound.direction == direction], recipe)
+    if not any(bound.side == "generator" for bound in terms):
+        raise OptionError("Nothing is left to train the generators: every weight is 0. Name a loss with --plugins.")
+    return Objective(recipe, tuple(terms))
+
+
+def _bind(choice: Choice, recipe: Recipe, seed: int) -> list[Bound]:
+    spec, origin = choice.plugin.spec, choice.plugin.origin
+    assert isinstance(spec, LossSpec)
+    each = weights(choice, recipe)
+    given = {key: value for key, value in choice.settings.items() if key.partition(".")[0] != "weight"}
+    options = resolve(spec.builder, given, origin.name, also=f", weight={spec.weight}")
+    bound: list[Bound] = []
+    for direction in recipe.directions:
+        with rng.isolated(seed, "build", direction, origin.name):
+            built = _call(spec, options, origin)
+        adversary = built if isinstance(built, Adversary) else Adversary(generator=built)
+        sides: dict[Side, Term | None] = {"generator": adversary.generator, "discriminator": adversary.discriminator}
+        for side, term in sides.items():
+            if term is not None:
+                _check_term(term, side, origin, recipe)
+                scaled = side == "generator" or adversary.generator is None
+                bound.append(
+                    Bound(
+                        direction, origin, side, term, needs(term), options, each[f"weight.{direction}"], scaled, spec.autocast,
+                        adversary.critic_steps,
+                    )
+                )  # fmt: skip
+    return bound
+
+
+def _call(spec: LossSpec, options: Mapping[str, Any], origin: Origin) -> Any:
+    try:
+        return spec.builder(**options)
+    except LossbenchError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{origin} cannot be built: {type(error).__name__}: {error}.") from error
+
+
+def weights(choice: Choice, recipe: Recipe) -> dict[str, Weight]:
+    """Return the weight of each direction, ``weight.A2B``: its own, or that of all, ``weight``."""
+    name, settings = choice.plugin.origin.name, choice.settings
+    for key in settings:
+        word, _, direction = key.partition(".")
+        if word == "weight" and direction and direction not in recipe.directions:
+            known = ", ".join(recipe.directions)
+            raise OptionError(
+                f"{name}.{key}: no direction `{direction}`.{near_miss(direction, recipe.directions)} There are: {known}."
+            )
+    common = settings.get("weight", choice.plugin.spec.weight)
+    found = {f"weight.{direction}": settings.get(f"weight.{direction}", common) for direction in recipe.directions}
+    for weight in found.values():
+        number = isinstance(weight, int | float) and not isinstance(weight, bool) and math.isfinite(weight)
+        if not number and not callable(weight):
+            raise OptionError(
+                f"{name}.weight={weight!r}: a weight is a finite number, or from Python a function of progress."
+            )
+    return found
+
+
+def _uses_D(bound: Bound, recipe: Recipe) -> bool:
+    return "D" in {name.removeprefix("other_") for name in closure(bound.needs, table(recipe))}
+
+
+def _check_term(term: Any, side: Side, origin: Origin, recipe: Recipe) -> None:
+    """Refuse a term that asks for a name which this side of this recipe does not have."""
+    name = origin.name
+    if not callable(term):
+        raise PluginError(f"{origin}: its builder returned {term!r}; return a function, an nn.Module or an Adversary.")
+    parameters = inspect.signature(getattr(term, "forward", term)).parameters.values()
+    if odd := [
+        str(each)
+        for each in parameters
+        if each.kind is not each.POSITIONAL_OR_KEYWORD or each.default is not each.empty
+    ]:
+        raise PluginError(
+            f"{origin}: a term's parameters are plain names, without defaults, * or **; mend `{odd[0]}`. "
+            "Options belong to the builder: `def builder(*, power: int = 1)`."
+        )
+    both_ways = len(recipe.directions) > 1
+    for asked in needs(term):
+        plain = asked.removeprefix("other_")
+        if plain not in MEANING:
+            raise PluginError(
+                f"{origin} asks for `{asked}`, which does not exist.{near_miss(plain, MEANING)} Names: {', '.join(MEANING)}."
+            )
+        if side == "discriminator" and asked not in CRITIC_NAMES:
+            raise PluginError(
+                f"{origin}: its discriminator side asks for `{asked}`; that side may ask for {', '.join(CRITIC_NAMES)}."
+            )
+        if not both_ways and (asked != plain or {"rec", "G_inverse"} & {asked}):
+            meaning = MEANING[plain] if asked == plain else "the opposite direction"
+            raise PluginError(
+                f"{name} asks for `{asked}`, {meaning}; the recipe has one direction, {recipe.directions[0]}, and no way "
+                f"back. Drop {name}, or use --recipe cyclegan."
+            )
+
+
+def _check_discriminator(terms: Sequence[Bound], recipe: Recipe) -> None:
+    """Refuse a discriminator that is trained and not used, or used and not trained."""
+    using = [bound for bound in terms if bound.side == "generator" and _uses_D(bound, recipe)]
+    training = [bound for bound in terms if bound.side == "discriminator"]
+    if using and not training:
+        raise PluginError(
+            f"{using[0].label} uses the discriminator's answer, and nothing trains the discriminator. "
+            f"Return an Adversary(generator, discriminator), or add a loss that has a discriminator's side, such as gan."
+        )
+    if training and not using:
+        raise PluginError(
+            f"{training[0].label} trains the discriminator, and no generator's loss uses its answer. "
+            f"Drop {training[0].origin.name}, or give an adversarial loss a weight other than 0."
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON can hold: paths and functions by their name."""
+    if callable(value):
+        return f"{value.__module__}:{getattr(value, '__qualname__', type(value).__qualname__)}"
+    return str(value) if isinstance(value, Path) else value
+
+
+def load_loss(word: str, **options: Any) -> Any:
+    """Return a loss for anybody's own loop: ``load_loss("tv", power=2)(fake=images)``.
+
+    ``word`` is a plugin's name or file. An adversarial loss comes as an Adversary with its two terms.
+
+    Raises:
+        LossbenchError: no such plugin, or an option it does not have.
+    """
+    plugin = load("losses", word)
+    return plugin.spec.builder(**resolve(plugin.spec.builder, options, plugin.origin.name))

@@ -1,0 +1,62 @@
+"""Options are the keyword-only parameters of a function: declared once, validated, shown, reachable by name."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import pydantic
+
+from lossbench.errors import OptionError, PluginError, near_miss
+
+M = TypeVar("M", bound=pydantic.BaseModel)
+STRICT = pydantic.ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False, validate_default=False)
+
+
+def declared(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the options a function declares: its keyword-only parameters."""
+    parameters = inspect.signature(function).parameters
+    return {name: each for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
+
+
+def model(function: Callable[..., Any], who: str) -> type[pydantic.BaseModel]:
+    """Return a pydantic model of a function's options."""
+    hints = typing.get_type_hints(function)
+    fields: dict[str, Any] = {}
+    for name, parameter in declared(function).items():
+        if parameter.default is parameter.empty or name not in hints or name == "weight":
+            raise PluginError(
+                f"{who}: option `{name}` needs a type and a default, and a name other than `weight`; "
+                "write it as `def builder(*, power: int = 1)`."
+            )
+        kind = hints[name]
+        if Callable in (typing.get_origin(kind), *map(typing.get_origin, typing.get_args(kind))):
+            kind = pydantic.ImportString[Any] | None  # `package.module:function` on the command line
+        fields[name] = (kind, parameter.default)
+    return pydantic.create_model("Options", __config__=STRICT, **fields)
+
+
+def resolve(function: Callable[..., Any], given: Mapping[str, Any], who: str, also: str = "") -> dict[str, Any]:
+    """Return every option of a function, those given validated, the rest at their defaults.
+
+    Raises:
+        OptionError: naming the option, the value, and every option there is.
+    """
+    return validated(model(function, who), given, who, also).model_dump()
+
+
+def validated(kind: type[M], given: Mapping[str, Any], who: str, also: str = "") -> M:
+    """Return ``kind(**given)``, or raise one line that says which option cannot be so, and which there are."""
+    try:
+        return kind.model_validate(dict(given))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        options = ", ".join(f"{known}={field.default!r}" for known, field in kind.model_fields.items()) + also
+        if first["type"] == "extra_forbidden":
+            problem = f"{who} has no option `{name}`.{near_miss(name, kind.model_fields)}"
+        else:
+            problem = f"{who}.{name}={given[name]!r}: {first['msg'].lower()}."
+        raise OptionError(f"{problem} Options of {who}: {options or 'none'}.") from None

@@ -1,0 +1,66 @@
+"""What a run shows: grids of samples, and curves of its losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lossbench.record import write_bytes
+
+
+def sample_grid(path: Path, rows: Mapping[str, Tensor]) -> None:
+    """Write named rows of images, uint8 [N, 3, H, W], as one PNG."""
+    count, _, height, width = next(iter(rows.values())).shape
+    figure = Figure(figsize=(1.05 * count + 0.9, 1.05 * len(rows) * height / width), dpi=120)
+    axes = figure.subplots(len(rows), count, squeeze=False)
+    for line, (name, images) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(line, images, strict=True):
+            axis.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest" if width <= 128 else "antialiased")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    figure.subplots_adjust(left=0.9 / (1.05 * count + 0.9), right=1, top=1, bottom=0, wspace=0.03, hspace=0.03)
+    _write(path, figure)
+
+
+def loss_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> None:
+    """Draw what each term adds to the objective, smoothed; generators left, discriminators right."""
+    labels = list(dict.fromkeys(label for line in log for label in line["weighted"]))
+    sides = {
+        "generators": [label for label in labels if ":D" not in label],
+        "discriminators": [label for label in labels if ":D" in label],
+    }
+    shown = {side: some for side, some in sides.items() if some}
+    figure = Figure(figsize=(5.5 * len(shown), 3.6), dpi=110, layout="constrained")
+    for axis, (side, some) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown.items(), strict=True):
+        for label in some:
+            _curve(axis, label, log)
+        axis.set_title(f"weighted terms of the {side}", fontsize=10)
+        axis.set_xlabel("step")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+        axis.legend(fontsize=7, frameon=False)
+    _write(path, figure)
+
+
+def _curve(axis: Axes, label: str, log: Sequence[Mapping[str, Any]]) -> None:
+    steps, values = zip(
+        *((line["step"], line["weighted"][label]) for line in log if label in line["weighted"]), strict=True
+    )
+    window = max(1, len(values) // 40)
+    smooth = np.convolve(values, np.ones(window) / window, mode="valid")
+    axis.plot(steps[window - 1 :], smooth, label=label, linewidth=1.3)
+
+
+def _write(path: Path, figure: Figure) -> None:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    write_bytes(path, buffer.getvalue())

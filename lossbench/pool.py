@@ -1,0 +1,28 @@
+"""A pool of earlier translations, so that the discriminator does not forget them (Shrivastava et al., 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+
+class Pool:
+    """Keeps up to ``size`` images as the discriminator was shown them; with 0, what comes in goes out."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.kept: list[Tensor] = []
+
+    def exchange(self, images: Tensor, rng: Generator) -> Tensor:
+        """[B, C, H, W] -> the same shape: each image itself, or, once the pool is full, at even odds an earlier one."""
+        return torch.stack([self._one(image, rng) for image in images.detach()]) if self.size else images.detach()
+
+    def _one(self, image: Tensor, rng: Generator) -> Tensor:
+        if len(self.kept) < self.size:
+            self.kept.append(image.clone())
+            return image
+        if torch.rand((), generator=rng) < 0.5:
+            return image
+        place = int(torch.randint(self.size, (), generator=rng))
+        earlier, self.kept[place] = self.kept[place], image.clone()
+        return earlier

@@ -1,0 +1,285 @@
+"""A run from its settings to its closing table: what `lossbench.train` does, top to bottom."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pluggy
+import torch
+from torch import Tensor
+
+from lossbench.checkpoint import save_weights
+from lossbench.config import DEFAULT_RECIPE, Config, configure, read_toml
+from lossbench.data import VARIANTS, Batches, Dataset, Folders, Shapes, Source
+from lossbench.errors import Diverged, LossbenchError, OptionError
+from lossbench.hookspecs import Term, Weight
+from lossbench.metrics import judge
+from lossbench.networks import Networks, build, check
+from lossbench.objective import Objective, compose
+from lossbench.pictures import loss_curves, sample_grid
+from lossbench.record import (
+    SCHEMA,
+    Log,
+    create,
+    environment,
+    free_directory,
+    peak_memory,
+    read_log,
+    write_bytes,
+    write_json,
+)
+from lossbench.registry import hook_manager, load
+from lossbench.trainer import Trainer
+from lossbench.translation import apply
+
+SAMPLES = 8
+
+
+@dataclass
+class Run:
+    """A run: built by ``prepare``, trained by ``go``."""
+
+    config: Config
+    objective: Objective
+    dataset: Dataset
+    networks: Networks
+    trainer: Trainer
+    hooks: pluggy.PluginManager
+    directory: Path = Path()
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def train(
+    plugins: str | Sequence[str] | None = None,
+    *,
+    losses: Mapping[str, tuple[Term, Weight]] | None = None,
+    data: str | Path | None = None,
+    recipe: str | None = None,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    config: str | Path | None = None,
+    out: str | Path | None = None,
+    observers: Iterable[object] = (),
+) -> Run:
+    """Train once and write a run's directory; what ``lossbench run`` does.
+
+    Args:
+        plugins: names or files of losses, in the order in which they are added; by itself the recipe's own.
+        losses: losses that are functions: name -> (term, weight).
+        data: a folder with ``trainA trainB testA testB``, or a built-in set: shapes, shapes-same, shapes-squash.
+        recipe: what is trained; cyclegan by itself.
+        preset: weights as another trainer has them: junyanz, mmagic.
+        settings: any option by dotted key, such as ``{"train.steps": 100, "tv.power": 2}``.
+        config: a TOML file of such keys.
+        out: the run's directory, new or empty; by itself one under ``runs/``.
+        observers: objects with lossbench's watching hooks, or names of installed ones.
+
+    Raises:
+        LossbenchError: one line that says what to do. ``Diverged`` when a loss or gradient is no longer finite.
+    """
+    return go(
+        prepare(plugins, losses=losses, data=data, recipe=recipe, preset=preset, settings=settings, config=config),
+        out,
+        observers,
+    )
+
+
+def prepare(
+    plugins: str | Sequence[str] | None = None,
+    *,
+    losses: Mapping[str, tuple[Term, Weight]] | None = None,
+    data: str | Path | None = None,
+    recipe: str | None = None,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    config: str | Path | None = None,
+) -> Run:
+    """Resolve settings, read the images, build objective and networks. Nothing is written."""
+    given = (
+        (read_toml(Path(config)) if config else {}) | dict(settings or {}) | ({"data.dir": str(data)} if data else {})
+    )
+    words = given.pop("plugins", None) if plugins is None else plugins
+    given.pop("plugins", None)
+    words = [word.strip() for word in words.split(",") if word.strip()] if isinstance(words, str) else words
+    recipe = recipe or given.get("recipe") or DEFAULT_RECIPE
+    preset = preset or given.get("preset")
+    given = {key: value for key, value in given.items() if key not in ("recipe", "preset")}
+    source = _source(given)
+    settled = configure(words, losses or {}, recipe, preset, given, source)
+    check(settled.recipe, settled.model, settled.data.size)
+    dataset = source.dataset(settled.data.size, settled.data.load_size)
+    settled = replace(settled, train=_counted(settled, dataset))
+    seed = settled.train.seed
+    objective = compose(settled.chosen, settled.adversary, settled.recipe, seed)
+    if settled.adversary and settled.adversary.plugin.origin not in {bound.origin for bound in objective.terms}:
+        settled = replace(settled, adversary=None)
+    networks = build(settled.recipe, settled.model, objective.judged, seed)
+    batches = Batches(
+        dataset.train, batch=settled.train.batch, size=settled.data.size, flip=settled.data.flip,
+        paired=settled.recipe.paired, seed=seed,
+    )  # fmt: skip
+    hooks = hook_manager()
+    trainer = Trainer(objective, networks, batches, settled.train, settled.pool, hooks.hook)
+    return Run(settled, objective, dataset, networks, trainer, hooks)
+
+
+def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()) -> Run:
+    """Train a prepared run and write its directory."""
+    run.directory = Path(out) if out else free_directory(Path("runs") / _title(run))
+    create(run.directory)
+    for observer in observers:
+        run.hooks.register(load("observers", observer).spec if isinstance(observer, str) else observer)
+    write_bytes(run.directory / "config.toml", run.config.toml().encode())
+    run.record = _opening(run)
+    run.hooks.hook.lossbench_run_start(run=run)
+    seconds: list[float] = []
+    try:
+        _train(run, seconds)
+        run.record |= {"status": "ok", "metrics": _closing(run)}
+    except BaseException as error:
+        run.record |= {
+            "status": "diverged" if isinstance(error, Diverged) else "failed",
+            "error": _sentence(error, len(seconds)),
+        }
+        raise
+    finally:
+        _finish(run, seconds)
+    return run
+
+
+def _train(run: Run, seconds: list[float]) -> None:
+    log = Log(run.directory / "metrics.jsonl")
+    run.hooks.register(log)
+    settings = run.config.train
+    try:
+        for step in range(1, settings.steps + 1):
+            began = time.perf_counter()
+            run.trainer.step(step)
+            seconds.append(time.perf_counter() - began)
+            if step % settings.every == 0 or step == settings.steps:
+                _samples(run, step)
+                save_weights(run.directory / "weights", run.networks.named())
+    finally:
+        log.close()
+
+
+def _finish(run: Run, seconds: Sequence[float]) -> None:
+    """Write what is known, however the run ended."""
+    if seconds:
+        save_weights(run.directory / "weights", run.networks.named())
+        loss_curves(run.directory / "losses.png", read_log(run.directory / "metrics.jsonl"))
+        timed = seconds[min(3, len(seconds) - 1) :]  # the first steps warm up
+        low, middle, high = statistics.quantiles(timed, n=4) if len(timed) > 1 else timed * 3
+        run.record["speed"] = {"unit": "seconds per step", "median": middle, "quartiles": [low, high], "n": len(timed)}
+    run.record["steps_done"] = len(seconds)
+    run.record["peak_memory_mb"] = peak_memory(run.trainer.device)
+    files = (path for path in run.directory.rglob("*") if path.is_file())
+    run.record["artifacts"] = {
+        path.relative_to(run.directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(files)
+    }
+    write_json(run.directory / "run.json", run.record)
+    run.hooks.hook.lossbench_run_end(run=run, record=run.record)
+
+
+def _opening(run: Run) -> dict[str, Any]:
+    config, data = run.config, run.dataset
+    dotted = config.dotted()
+    return {
+        "schema": SCHEMA,
+        "run_id": hashlib.sha256(json.dumps([dotted, data.fingerprint], sort_keys=True).encode()).hexdigest()[:16],
+        "status": "failed",
+        "error": None,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "objective": run.objective.describe(),
+        "config": dotted,
+        "dataset": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "n": {
+                f"{side}{domain}": len(images[domain])
+                for side, images in (("train", data.train), ("test", data.test))
+                for domain in "AB"
+            },
+            "size": config.data.size,
+            "paired_test": data.paired_test,
+        },
+        "parameters": {
+            name: sum(p.numel() for p in network.parameters()) for name, network in run.networks.named().items()
+        },
+        "environment": environment(str(run.trainer.device), torch.get_num_threads()),
+    }
+
+
+def _closing(run: Run) -> dict[str, Any]:
+    """Judge every direction on all test images, and beside it the input itself, as if it were the translation."""
+    metrics: dict[str, Any] = {}
+    for direction in run.config.recipe.directions:
+        source, target = direction.split("2")
+        real = run.dataset.test[source]
+        truth = run.dataset.test[target] if run.dataset.paired_test else None
+        fake = _translate(run, direction, real)
+        metrics[direction] = {
+            "translation": judge(fake, real=real, truth=truth),
+            "copy": judge(real, real=real, truth=truth),
+        }
+    return metrics
+
+
+def _samples(run: Run, step: int) -> None:
+    for direction in run.config.recipe.directions:
+        source, target = direction.split("2")
+        images = run.dataset.test[source]
+        chosen = torch.linspace(0, len(images) - 1, min(SAMPLES, len(images))).round().long()
+        real = images[chosen]
+        rows = {"input": real, "translation": _translate(run, direction, real)}
+        if f"{target}2{source}" in run.networks.G:
+            rows["round trip"] = _translate(run, f"{target}2{source}", rows["translation"])
+        if run.dataset.paired_test:
+            rows["truth"] = run.dataset.test[target][chosen]
+        folder = run.directory / "samples"
+        folder.mkdir(exist_ok=True)
+        sample_grid(folder / f"{direction}_{step:06}.png", rows)
+
+
+def _translate(run: Run, direction: str, images: Tensor) -> Tensor:
+    return apply(run.networks.G[direction], images, noise=run.config.recipe.noise_at_test, seed=run.config.train.seed)
+
+
+def _source(given: Mapping[str, Any]) -> Source:
+    where = str(given.get("data.dir", VARIANTS[0]))
+    if where in VARIANTS:
+        seed = given.get("data.seed", 0)
+        return Shapes(
+            where, seed if isinstance(seed, int) and seed >= 0 else 0
+        )  # refused when its section is validated
+    return Folders(Path(where), paired_test=bool(given.get("data.paired_test", False)))
+
+
+def _counted(config: Config, dataset: Dataset) -> Any:
+    """Return the train settings with epochs counted in steps, and ``every`` resolved."""
+    train = config.train
+    longest = max(len(images) for images in dataset.train.values())
+    steps = train.epochs * -(-longest // train.batch) if train.epochs else train.steps
+    return train.model_copy(update={"steps": steps, "epochs": None, "every": train.every or max(1, steps // 4)})
+
+
+def _title(run: Run) -> str:
+    names = dict.fromkeys(bound.origin.name for bound in run.objective.terms)
+    return f"{run.dataset.name}-{'+'.join(names)}-seed{run.config.train.seed}"
+
+
+def _sentence(error: BaseException, steps: int) -> str:
+    if isinstance(error, LossbenchError):
+        return str(error)
+    what = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+    return f"{what} after {steps} steps"

@@ -1,0 +1,272 @@
+"""THE CENTRE: one training step, read top to bottom.
+
+    step:       values = gradients(); guard(values); every optimiser steps, or none
+    gradients:  views of each direction; freeze D; backward per component;
+                unfreeze D; pool(seen_fake), seen_real; backward per D
+    backward:   terms once; watchers; sum in order; backward; forget graphs
+
+Randomness is a function of (seed, step, consumer), so any step can be computed again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial, reduce
+from itertools import chain
+from operator import add
+from typing import Any
+
+import pluggy
+import torch
+from torch import Tensor, nn
+
+from lossbench import rng
+from lossbench.data import Batches
+from lossbench.errors import Diverged, LossbenchError, PluginError
+from lossbench.networks import Networks
+from lossbench.objective import Bound, Objective
+from lossbench.plan import Plan, plan
+from lossbench.pool import Pool
+from lossbench.config import PoolSettings, TrainSettings
+from lossbench.views import CRITIC, Once, Views
+
+
+class Trainer:
+    """Everything that moves: networks, pools, optimisers. Steps are counted from 1 to ``settings.steps``."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        networks: Networks,
+        batches: Batches,
+        settings: TrainSettings,
+        pool: PoolSettings,
+        hook: pluggy.HookRelay,
+    ) -> None:
+        self.objective, self.networks, self.batches, self.settings, self.hook = (
+            objective,
+            networks,
+            batches,
+            settings,
+            hook,
+        )
+        self.seed = settings.seed
+        self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
+        self.device = torch.device(settings.device)
+        for module in chain(networks.named().values(), objective.modules.values()):
+            module.to(self.device, self.dtype).train()
+        for network in networks.named().values():
+            network.autocast = torch.bfloat16 if settings.precision == "bf16" else None
+        self.pools = {direction: Pool(pool.size) for direction in networks.D}
+        self.plans: dict[tuple[Bound, ...], Plan] = {}
+        self.weights = {bound.label: torch.ones((), device=self.device, dtype=self.dtype) for bound in objective.terms}
+        self.complete_lazy_modules()
+        self.parameters = {
+            "generators": [*_parameters(networks.G.values()), *_parameters(objective.modules.values())],
+            "discriminators": _parameters(networks.D.values()),
+        }
+        betas = (settings.beta1, settings.beta2)
+        self.optimisers = [torch.optim.Adam(some, settings.lr, betas) for some in self.parameters.values() if some]
+
+    # One step ---------------------------------------------------------------------------------------------------
+
+    def step(self, step: int) -> None:
+        """Move every network once, or, if anything is not finite, none."""
+        values = self.gradients(step, self.objective.active(step, self.progress(step)))
+        log = self.guard(step, values)
+        for optimiser in self.optimisers:
+            optimiser.param_groups[0]["lr"] = self.learning_rate(step)
+            optimiser.step()
+        weights = {bound.label: bound.factor_at(self.progress(step)) for bound in self.objective.terms}
+        self.hook.lossbench_step(step=step, values=log, weights={label: weights[_whole(label)] for label in log})
+
+    def gradients(self, step: int, active: Sequence[Bound]) -> dict[str, Tensor]:
+        """Leave every parameter's gradient in ``.grad``; return the raw values by label."""
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        for bound in active:
+            self.weights[bound.label].fill_(bound.factor_at(self.progress(step)))
+        how = self.plan(tuple(active))
+        views = self.look(step, how)
+        values: dict[str, Tensor] = {}
+        self.freeze_discriminators(True)
+        for component in how.components:
+            values |= self.backward(step, component, views)
+        self.freeze_discriminators(False)
+        for direction, terms in how.critics.items():
+            values |= self.backward(step, terms, {direction: self.look_critically(step, direction, views[direction])})
+        return values
+
+    def backward(self, step: int, terms: Sequence[Bound], views: Mapping[str, Views]) -> dict[str, Tensor]:
+        """Compute terms that share a graph, add them up in order, and go back through it once."""
+        values: dict[str, Tensor] = {}
+        weighted: dict[str, Tensor] = {}
+        for bound in terms:
+            for label, value in self.evaluate(bound, views[bound.direction], step).items():
+                values[label] = value.detach()
+                weighted[label] = value * self.weights[bound.label]
+        images = {
+            f"{direction}/{name}": image for direction, seen in views.items() for name, image in seen.images().items()
+        }
+        self.hook.lossbench_component(step=step, terms=weighted, images=images)
+        total = reduce(add, weighted.values())
+        if total.requires_grad:
+            total.backward()  # type: ignore[no-untyped-call]
+        for seen in views.values():
+            seen.forget()
+        return values
+
+    def guard(self, step: int, values: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the values as numbers, in the step's one look at the device; raise if anything is not finite.
+
+        Raises:
+            Diverged: naming the term, its direction and the step, found by computing each term alone.
+        """
+        norms = [_norm(some) for some in self.parameters.values()]
+        numbers = torch.stack([*values.values(), *(norm.to(self.device, self.dtype) for norm in norms)]).tolist()
+        if all(map(math.isfinite, numbers)):
+            return dict(zip(values, numbers, strict=False))
+        wrong = [label for label, number in zip(values, numbers, strict=False) if not math.isfinite(number)]
+        what = (
+            f"the value of {wrong[0]} is not finite" if wrong else f"the gradient of {self.culprit(step)} is not finite"
+        )
+        raise Diverged(
+            f"Step {step}: {what}. Nothing was updated with it. Try a smaller weight, or a smaller --set train.lr."
+        )
+
+    def culprit(self, step: int) -> str:
+        """Return the label of the first term whose gradient alone is not finite."""
+        for bound in self.objective.active(step, self.progress(step)):
+            self.gradients(step, (bound,))
+            if not all(_norm(some).isfinite() for some in self.parameters.values()):
+                return bound.label
+        return "the sum of all terms"
+
+    # What a step sees -------------------------------------------------------------------------------------------
+
+    def look(self, step: int, how: Plan) -> dict[str, Views]:
+        """Return the generators' views of every direction."""
+        batch = {domain: images.to(self.device, self.dtype) for domain, images in self.batches[step - 1].items()}
+        once = Once()
+        views = {}
+        for direction in self.objective.recipe.directions:
+            source, target = direction.split("2")
+            given = {"real": batch[source], "target": batch[target], "G": self.networks.G[direction]}
+            given |= {"G_inverse": self.networks.G.get(f"{target}2{source}"), "D": self.networks.D.get(direction)}
+            views[direction] = Views(
+                how.tables[direction], given | self.common(step, once), self.within(step, direction)
+            )
+        if len(views) == 2:
+            one, other = views.values()
+            one.other, other.other = other, one
+        return views
+
+    def look_critically(self, step: int, direction: str, views: Views) -> Views:
+        """Return the discriminator's views: both images without graph, the fakes from the pool."""
+        with torch.no_grad():
+            seen_fake, seen_real = views["seen_fake"], views["seen_real"]
+        pooled = self.pools[direction].exchange(seen_fake, rng.stream(self.seed, step, "pool", direction))
+        given = {"seen_fake": pooled, "seen_real": seen_real, "D": self.networks.D[direction]}
+        return Views(CRITIC, given | self.common(step, Once()), self.within(step, f"{direction}:D"))
+
+    def common(self, step: int, once: Once) -> dict[str, Any]:
+        """Return what both sides are given."""
+        progress = torch.tensor(self.progress(step), device=self.device, dtype=self.dtype)
+        return {"progress": progress, "once": once}
+
+    def within(self, step: int, where: str) -> Any:
+        """Return what a view is computed within: dropout draws from a stream of its own."""
+        if not any(network.draws for network in self.networks.named().values()):
+            return lambda name: nullcontext()
+        return partial(rng.isolated, self.seed, step, where)
+
+    def evaluate(self, bound: Bound, views: Views, step: int) -> dict[str, Tensor]:
+        """Call a term; return its parts by label. It may not change what it was given."""
+        asked = {name: views[name] for name in bound.needs if name != "rng"}
+        if "rng" in bound.needs:
+            asked["rng"] = rng.stream(self.seed, step, bound.label, device=self.device)
+        versions = {name: image._version for name, image in asked.items() if isinstance(image, Tensor)}
+        try:
+            with rng.isolated(self.seed, step, bound.label, "global"), self.precision(bound):
+                result = bound.term(**asked)
+        except LossbenchError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{bound.label} ({bound.origin}) failed at step {step}: {type(error).__name__}: {error}"
+            ) from error
+        for name, version in versions.items():
+            if asked[name]._version != version:
+                raise PluginError(
+                    f"{bound.label} ({bound.origin}) changed `{name}` in place. Work on a copy: `{name}.clone()`."
+                )
+        return _parts(bound, result)
+
+    def precision(self, bound: Bound) -> AbstractContextManager[Any]:
+        """Return the context of a term: the networks' precision only where its plugin opted in."""
+        lower = bound.autocast and self.settings.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16) if lower else nullcontext()
+
+    # Odds and ends ----------------------------------------------------------------------------------------------
+
+    def plan(self, active: tuple[Bound, ...]) -> Plan:
+        """Return the plan of a set of terms, resolved once. Fused only where a batch does not matter to a network."""
+        if active not in self.plans:
+            strategy = self.settings.strategy
+            fuse = strategy == "fused" or (strategy == "auto" and self.device.type == "cuda")
+            alike = not any(network.draws or network.counts for network in self.networks.G.values())
+            self.plans[active] = plan(active, self.objective.recipe, fuse and alike)
+        return self.plans[active]
+
+    def progress(self, step: int) -> float:
+        """Return how much of the run lies before this step."""
+        return (step - 1) / self.settings.steps
+
+    def learning_rate(self, step: int) -> float:
+        """Return the rate: constant at first, then straight down towards 0 at the end."""
+        left = (1 - self.progress(step)) / max(1 - self.settings.constant, 1 / self.settings.steps)
+        return self.settings.lr * min(1.0, left)
+
+    def freeze_discriminators(self, frozen: bool) -> None:
+        """Switch the gradients of every discriminator's parameters."""
+        for network in self.networks.D.values():
+            network.requires_grad_(not frozen)
+
+    def complete_lazy_modules(self) -> None:
+        """Show each loss that is a module one step, in eval mode and without gradient, so that it knows its shapes."""
+        with torch.no_grad():
+            for bound in self.objective.terms:
+                if isinstance(bound.term, nn.Module):
+                    views = self.look(1, plan([bound], self.objective.recipe, fuse=False))[bound.direction]
+                    seen = self.look_critically(1, bound.direction, views) if bound.side == "discriminator" else views
+                    bound.term.eval()
+                    self.evaluate(bound, seen, 1)
+                    bound.term.train()
+
+
+def _parameters(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
+    return [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
+
+
+def _norm(parameters: Iterable[nn.Parameter]) -> Tensor:
+    return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+
+def _parts(bound: Bound, result: Any) -> dict[str, Tensor]:
+    """Return what a term gave by label, each part a scalar."""
+    parts = result if isinstance(result, Mapping) else {"": result}
+    for name, value in parts.items():
+        if not isinstance(value, Tensor) or value.ndim:
+            got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            where = f" as `{name}`" if name else ""
+            raise PluginError(
+                f"{bound.label} ({bound.origin}) returned {got}{where}; return a scalar tensor: `.mean()`."
+            )
+    return {f"{bound.label}/{name}" if name else bound.label: value for name, value in parts.items()}
+
+
+def _whole(label: str) -> str:
+    """``A2B/style/relu3_3`` -> ``A2B/style``."""
+    return "/".join(label.split("/")[:2])

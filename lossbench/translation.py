@@ -1,0 +1,95 @@
+"""From images to images with trained networks, and two folders beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossbench import rng
+from lossbench.checkpoint import load_weights
+from lossbench.config import model_options
+from lossbench.data import image_paths, read_images, resized, to_tensor, to_uint8, write_image
+from lossbench.errors import DataError, OptionError, near_miss
+from lossbench.metrics import METRICS, judge
+from lossbench.networks import Network, build
+from lossbench.record import create, read_record
+from lossbench.registry import load
+
+BATCH = 8
+
+
+def apply(network: Network, images: Tensor, *, noise: bool, seed: int) -> Tensor:
+    """Translate uint8 [N, 3, H, W] -> the same, in eval mode, or with ``noise`` under a stream of its own."""
+    was_training = network.training
+    parameter = next(network.parameters())
+    network.train(noise)
+    with torch.no_grad(), rng.isolated(seed, "translate"):
+        fakes = [to_uint8(network(to_tensor(some).to(parameter))) for some in images.split(BATCH)]
+    network.train(was_training)
+    return torch.cat(fakes)
+
+
+def translate(
+    run: str | Path, images: str | Path, *, direction: str = "A2B", out: str | Path, size: int | None = None
+) -> list[Path]:
+    """Translate an image, or a folder of them, with a run's generator; what ``lossbench translate`` does.
+
+    Images are brought to the size of the run, or ``size`` px, square, as its test images were. Returns the PNG files
+    written to ``out``, which must be new or empty.
+
+    Raises:
+        LossbenchError: no run, no such direction, files that are no images, a folder that cannot be written.
+    """
+    run, images, out = Path(run), Path(images), Path(out)
+    config = read_record(run)["config"]
+    recipe = load("recipes", config["recipe"]).spec
+    if direction not in recipe.directions:
+        raise OptionError(
+            f"--direction {direction}: the run has {', '.join(recipe.directions)}.{near_miss(direction, recipe.directions)}"
+        )
+    model = model_options(recipe, {key[6:]: value for key, value in config.items() if key.startswith("model.")})
+    network = build(recipe, model, (), seed=0).G[direction]
+    load_weights(run / "weights" / f"G_{direction}.safetensors", network)
+    paths = image_paths(images) if images.is_dir() else [images]
+    read, bad = read_images(paths)
+    if bad:
+        raise DataError(f"{len(bad)} of {len(paths)} files cannot be read as images, such as {bad[0]}.")
+    create(out)
+    sized = resized(read, size or config["data.size"])
+    fakes = apply(network, sized, noise=recipe.noise_at_test, seed=config["train.seed"])
+    written = []
+    for path, fake in zip(paths, fakes, strict=True):
+        written.append(out / f"{path.stem}.png")
+        write_image(written[-1], fake.permute(1, 2, 0).numpy())
+    return written
+
+
+def evaluate(images: str | Path, against: str | Path, *, source: str | Path | None = None) -> dict[str, Any]:
+    """Judge a folder of images by another that holds the truth under the same file names, stem by stem.
+
+    ``source``: the images that were translated, for the error of their shape. All are brought to the size of
+    ``images``' first. Returns ``{"metrics": {"l1": {"value": ..., "n": ..., "unit": ..., "better": ...}, ...}}``.
+
+    Raises:
+        DataError: folders without images, without partners, or with files that are no images.
+    """
+    folders = {"images": Path(images), "against": Path(against)} | ({"source": Path(source)} if source else {})
+    paths = {name: {path.stem: path for path in image_paths(folder)} for name, folder in folders.items()}
+    stems = sorted(paths["images"])
+    for name, found in paths.items():
+        if alone := sorted(set(stems) - set(found)):
+            raise DataError(f"{folders[name]} has no image named {alone[0]}, which {folders['images']} has.")
+    read = {name: read_images([found[stem] for stem in stems]) for name, found in paths.items()}
+    if bad := [path for _, unread in read.values() for path in unread]:
+        raise DataError(f"{len(bad)} files cannot be read as images, such as {bad[0]}.")
+    size = read["images"][0][0].shape[0]
+    stacks = {name: resized(some, size) for name, (some, _) in read.items()}
+    found = judge(stacks["images"], truth=stacks["against"], real=stacks.get("source"))
+    return {
+        "metrics": {
+            name: entry | {"unit": METRICS[name].unit, "better": METRICS[name].better} for name, entry in found.items()
+        }
+    }
