@@ -22,7 +22,6 @@ from lossbench.options import declared, resolve, validated
 from lossbench.registry import Origin, Plugin, listing, load
 
 DEFAULT_RECIPE = "cyclegan"
-GENERAL = ("plugins", "recipe", "preset")
 
 
 class Section(BaseModel):
@@ -65,7 +64,7 @@ class PoolSettings(Section):
     size: int = Field(50, ge=0)  # images
 
 
-SECTIONS = {"train": TrainSettings, "data": DataSettings, "pool": PoolSettings}
+SECTIONS = ("train", "data", "pool")
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,6 @@ def configure(
         if owner not in owners or not option:
             raise OptionError(_unknown(key, owners, names))
         by_owner[owner][option] = value
-    sections = {name: validated(kind, by_owner[name], name) for name, kind in SECTIONS.items()}
     model = model_options(recipe, by_owner["model"])
     return Config(
         words=tuple(words),
@@ -197,9 +195,9 @@ def configure(
         model=model,
         chosen=tuple(Choice(plugin, by_owner[plugin.origin.name]) for plugin in plugins),
         adversary=Choice(adversary, by_owner[adversary.origin.name]) if adversary else None,
-        train=sections["train"],
-        data=sections["data"],
-        pool=sections["pool"],
+        train=validated(TrainSettings, by_owner["train"], "train"),
+        data=validated(DataSettings, by_owner["data"], "data"),
+        pool=validated(PoolSettings, by_owner["pool"], "pool"),
     )
 
 
@@ -207,13 +205,12 @@ def model_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return every option of a recipe's networks."""
     known = {key for builder in recipe.networks for key in declared(builder)}
     if strange := [key for key in given if key not in known]:
-        raise OptionError(
-            f"model has no option `{strange[0]}`.{near_miss(strange[0], known)} Options of model: {', '.join(sorted(known))}."
-        )
-    options: dict[str, Any] = {}
+        close, options = near_miss(strange[0], known), ", ".join(sorted(known))
+        raise OptionError(f"model has no option `{strange[0]}`.{close} Options of model: {options}.")
+    resolved: dict[str, Any] = {}
     for builder in recipe.networks:
-        options |= resolve(builder, {key: value for key, value in given.items() if key in declared(builder)}, "model")
-    return options
+        resolved |= resolve(builder, {key: value for key, value in given.items() if key in declared(builder)}, "model")
+    return resolved
 
 
 def _integer(given: Mapping[str, Any], key: str) -> int | None:

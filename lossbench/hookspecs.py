@@ -49,7 +49,7 @@ class LossSpec:
     """
 
     builder: Callable[..., Any]
-    weight: float = 1.0
+    weight: Weight = 1.0
     autocast: bool = False  # run the term in the networks' reduced precision
     checks: Mapping[str, str] = field(default_factory=dict)  # known failures: check -> reason
 

@@ -42,7 +42,7 @@ class Bound:
     weight: Weight
     scaled: bool  # a discriminator's side is multiplied by the weight only where there is no other side
     autocast: bool
-    critic_steps: int
+    adversary: Adversary | None  # what it is a side of
 
     @property
     def label(self) -> str:
@@ -68,7 +68,7 @@ class Objective:
     @property
     def critic_steps(self) -> int:
         """Return how many steps the discriminators take for one of the generators."""
-        return max((bound.critic_steps for bound in self.terms), default=1)
+        return max((bound.adversary.critic_steps for bound in self.terms if bound.adversary), default=1)
 
     @property
     def judged(self) -> tuple[str, ...]:
@@ -112,20 +112,18 @@ def table(recipe: Recipe) -> Table:
 def compose(chosen: Sequence[Choice], adversary: Choice | None, recipe: Recipe, seed: int) -> Objective:
     """Build every chosen loss for every direction of a recipe and check that what it asks for is to be had.
 
-    The recipe's own ``adversary`` is put first when no chosen loss asks for the discriminator's answer.
+    The recipe's own ``adversary`` is put first when no chosen loss brings a generator's side of one.
 
     Raises:
         OptionError: an option or weight that cannot be.
         PluginError: a term that asks for what the recipe lacks, or a discriminator without use or training.
     """
     terms = [bound for choice in chosen for bound in _bind(choice, recipe, seed)]
-    if adversary and not any(bound.side == "generator" and _uses_D(bound, recipe) for bound in terms):
+    if adversary and not any(bound.adversary and bound.side == "generator" for bound in terms):
         terms = _bind(adversary, recipe, seed) + terms
     elif adversary and adversary.settings:
-        name = adversary.plugin.origin.name
-        raise OptionError(
-            f"{name}.{next(iter(adversary.settings))} is set, but a chosen loss takes the place of {name}. Drop the setting."
-        )
+        name, key = adversary.plugin.origin.name, next(iter(adversary.settings))
+        raise OptionError(f"{name}.{key} is set, but a chosen loss takes the place of {name}. Drop the setting.")
     terms = [bound for bound in terms if callable(bound.weight) or bound.weight != 0]
     for direction in recipe.directions:
         _check_discriminator([bound for bound in terms if bound.direction == direction], recipe)
@@ -144,18 +142,16 @@ def _bind(choice: Choice, recipe: Recipe, seed: int) -> list[Bound]:
     for direction in recipe.directions:
         with rng.isolated(seed, "build", direction, origin.name):
             built = _call(spec, options, origin)
-        adversary = built if isinstance(built, Adversary) else Adversary(generator=built)
-        sides: dict[Side, Term | None] = {"generator": adversary.generator, "discriminator": adversary.discriminator}
+        adversary = built if isinstance(built, Adversary) else None
+        sides: dict[Side, Term | None] = {"generator": built, "discriminator": None}
+        if adversary:
+            sides = {"generator": adversary.generator, "discriminator": adversary.discriminator}
         for side, term in sides.items():
             if term is not None:
                 _check_term(term, side, origin, recipe)
-                scaled = side == "generator" or adversary.generator is None
-                bound.append(
-                    Bound(
-                        direction, origin, side, term, needs(term), options, each[f"weight.{direction}"], scaled, spec.autocast,
-                        adversary.critic_steps,
-                    )
-                )  # fmt: skip
+                scaled = side == "generator" or sides["generator"] is None
+                place = (direction, origin, side, term, needs(term), options, each[f"weight.{direction}"], scaled)
+                bound.append(Bound(*place, spec.autocast, adversary))
     return bound
 
 
@@ -175,9 +171,8 @@ def weights(choice: Choice, recipe: Recipe) -> dict[str, Weight]:
         word, _, direction = key.partition(".")
         if word == "weight" and direction and direction not in recipe.directions:
             known = ", ".join(recipe.directions)
-            raise OptionError(
-                f"{name}.{key}: no direction `{direction}`.{near_miss(direction, recipe.directions)} There are: {known}."
-            )
+            close = near_miss(direction, recipe.directions)
+            raise OptionError(f"{name}.{key}: no direction `{direction}`.{close} There are: {known}.")
     common = settings.get("weight", choice.plugin.spec.weight)
     found = {f"weight.{direction}": settings.get(f"weight.{direction}", common) for direction in recipe.directions}
     for weight in found.values():
@@ -212,9 +207,8 @@ def _check_term(term: Any, side: Side, origin: Origin, recipe: Recipe) -> None:
     for asked in needs(term):
         plain = asked.removeprefix("other_")
         if plain not in MEANING:
-            raise PluginError(
-                f"{origin} asks for `{asked}`, which does not exist.{near_miss(plain, MEANING)} Names: {', '.join(MEANING)}."
-            )
+            close, known = near_miss(plain, MEANING), ", ".join(MEANING)
+            raise PluginError(f"{origin} asks for `{asked}`, which does not exist.{close} Names: {known}.")
         if side == "discriminator" and asked not in CRITIC_NAMES:
             raise PluginError(
                 f"{origin}: its discriminator side asks for `{asked}`; that side may ask for {', '.join(CRITIC_NAMES)}."
@@ -222,8 +216,8 @@ def _check_term(term: Any, side: Side, origin: Origin, recipe: Recipe) -> None:
         if not both_ways and (asked != plain or {"rec", "G_inverse"} & {asked}):
             meaning = MEANING[plain] if asked == plain else "the opposite direction"
             raise PluginError(
-                f"{name} asks for `{asked}`, {meaning}; the recipe has one direction, {recipe.directions[0]}, and no way "
-                f"back. Drop {name}, or use --recipe cyclegan."
+                f"{name} asks for `{asked}`, {meaning}; the recipe has one direction, {recipe.directions[0]}, and no "
+                f"way back. Drop {name}, or use --recipe cyclegan."
             )
 
 
@@ -234,7 +228,7 @@ def _check_discriminator(terms: Sequence[Bound], recipe: Recipe) -> None:
     if using and not training:
         raise PluginError(
             f"{using[0].label} uses the discriminator's answer, and nothing trains the discriminator. "
-            f"Return an Adversary(generator, discriminator), or add a loss that has a discriminator's side, such as gan."
+            "Return an Adversary(generator, discriminator), or add a loss that has a discriminator's side, such as gan."
         )
     if training and not using:
         raise PluginError(

@@ -33,7 +33,7 @@ def model(function: Callable[..., Any], who: str) -> type[pydantic.BaseModel]:
             )
         kind = hints[name]
         if Callable in (typing.get_origin(kind), *map(typing.get_origin, typing.get_args(kind))):
-            kind = pydantic.ImportString[Any] | None  # `package.module:function` on the command line
+            kind = pydantic.ImportString | None  # `package.module:function` on the command line
         fields[name] = (kind, parameter.default)
     return pydantic.create_model("Options", __config__=STRICT, **fields)
 

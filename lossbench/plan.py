@@ -23,7 +23,7 @@ def plan(active: Sequence[Bound], recipe: Recipe, fuse: bool) -> Plan:
     """Resolve a set of terms. With ``fuse``, a generator asked for both translation and identity gets one batch."""
     generator = [bound for bound in active if bound.side == "generator"]
     plain = table(recipe)
-    tables = {direction: plain for direction in recipe.directions}
+    tables: dict[str, Table] = dict.fromkeys(recipe.directions, plain)
     if fuse:
         asked = {node for bound in generator for node in reach(bound, tables)}
         for direction in recipe.directions:

@@ -108,7 +108,7 @@ def _from_entry_point(group: str, word: str) -> tuple[Origin, Any]:
     known = listing(group)
     if word not in known:
         raise PluginError(
-            f"No plugin `{word}` in lossbench.{group}.{near_miss(word, known)} Installed: {', '.join(known) or 'none'}. "
+            f"No plugin `{word}` in lossbench.{group}.{near_miss(word, known)} Installed: {', '.join(known)}. "
             f"If it is a package, install it (pip install ...); if it is a file, write its path: ./{word}.py"
         )
     if len(known[word]) > 1:

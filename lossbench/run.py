@@ -20,7 +20,7 @@ from torch import Tensor
 from lossbench.checkpoint import save_weights
 from lossbench.config import DEFAULT_RECIPE, Config, configure, read_toml
 from lossbench.data import VARIANTS, Batches, Dataset, Folders, Shapes, Source
-from lossbench.errors import Diverged, LossbenchError, OptionError
+from lossbench.errors import Diverged, LossbenchError
 from lossbench.hookspecs import Term, Weight
 from lossbench.metrics import judge
 from lossbench.networks import Networks, build, check
@@ -177,8 +177,8 @@ def _finish(run: Run, seconds: Sequence[float]) -> None:
     if seconds:
         save_weights(run.directory / "weights", run.networks.named())
         loss_curves(run.directory / "losses.png", read_log(run.directory / "metrics.jsonl"))
-        timed = seconds[min(3, len(seconds) - 1) :]  # the first steps warm up
-        low, middle, high = statistics.quantiles(timed, n=4) if len(timed) > 1 else timed * 3
+        timed = list(seconds)[min(3, len(seconds) - 1) :]  # the first steps warm up
+        low, middle, high = statistics.quantiles(timed * 2 if len(timed) == 1 else timed, n=4)
         run.record["speed"] = {"unit": "seconds per step", "median": middle, "quartiles": [low, high], "n": len(timed)}
     run.record["steps_done"] = len(seconds)
     run.record["peak_memory_mb"] = peak_memory(run.trainer.device)

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from lossbench import rng
+from lossbench.config import PoolSettings, TrainSettings
 from lossbench.data import Batches
 from lossbench.errors import Diverged, LossbenchError, PluginError
 from lossbench.networks import Networks
 from lossbench.objective import Bound, Objective
 from lossbench.plan import Plan, plan
 from lossbench.pool import Pool
-from lossbench.config import PoolSettings, TrainSettings
 from lossbench.views import CRITIC, Once, Views
 
 
@@ -113,7 +113,7 @@ class Trainer:
         self.hook.lossbench_component(step=step, terms=weighted, images=images)
         total = reduce(add, weighted.values())
         if total.requires_grad:
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
         for seen in views.values():
             seen.forget()
         return values

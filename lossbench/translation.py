@@ -47,9 +47,8 @@ def translate(
     config = read_record(run)["config"]
     recipe = load("recipes", config["recipe"]).spec
     if direction not in recipe.directions:
-        raise OptionError(
-            f"--direction {direction}: the run has {', '.join(recipe.directions)}.{near_miss(direction, recipe.directions)}"
-        )
+        known = ", ".join(recipe.directions)
+        raise OptionError(f"--direction {direction}: the run has {known}.{near_miss(direction, recipe.directions)}")
     model = model_options(recipe, {key[6:]: value for key, value in config.items() if key.startswith("model.")})
     network = build(recipe, model, (), seed=0).G[direction]
     load_weights(run / "weights" / f"G_{direction}.safetensors", network)
@@ -76,20 +75,17 @@ def evaluate(images: str | Path, against: str | Path, *, source: str | Path | No
     Raises:
         DataError: folders without images, without partners, or with files that are no images.
     """
-    folders = {"images": Path(images), "against": Path(against)} | ({"source": Path(source)} if source else {})
+    folders = {"images": Path(images), "against": Path(against), **({"source": Path(source)} if source else {})}
     paths = {name: {path.stem: path for path in image_paths(folder)} for name, folder in folders.items()}
     stems = sorted(paths["images"])
     for name, found in paths.items():
         if alone := sorted(set(stems) - set(found)):
             raise DataError(f"{folders[name]} has no image named {alone[0]}, which {folders['images']} has.")
-    read = {name: read_images([found[stem] for stem in stems]) for name, found in paths.items()}
-    if bad := [path for _, unread in read.values() for path in unread]:
+    pictures = {name: read_images([found[stem] for stem in stems]) for name, found in paths.items()}
+    if bad := [path for _, unread in pictures.values() for path in unread]:
         raise DataError(f"{len(bad)} files cannot be read as images, such as {bad[0]}.")
-    size = read["images"][0][0].shape[0]
-    stacks = {name: resized(some, size) for name, (some, _) in read.items()}
-    found = judge(stacks["images"], truth=stacks["against"], real=stacks.get("source"))
-    return {
-        "metrics": {
-            name: entry | {"unit": METRICS[name].unit, "better": METRICS[name].better} for name, entry in found.items()
-        }
-    }
+    size = pictures["images"][0][0].shape[0]
+    stacks = {name: resized(some, size) for name, (some, _) in pictures.items()}
+    values = judge(stacks["images"], truth=stacks["against"], real=stacks.get("source"))
+    meaning = {name: {"unit": metric.unit, "better": metric.better} for name, metric in METRICS.items()}
+    return {"metrics": {name: {**value, **meaning[name]} for name, value in values.items()}}

@@ -9,13 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-Table = Mapping[str, Callable[..., Any]]
+Table = dict[str, Callable[..., Any]]
 
 PLAIN: Table = {
     "fake": lambda G, real: G(real),
@@ -57,7 +57,7 @@ MEANING = {
 CRITIC_NAMES = ("seen_fake", "seen_real", "pred_fake", "pred_real", "D", "progress", "rng", "once")
 
 
-@lru_cache(maxsize=None)
+@cache
 def needs(function: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names that a view or a term asks for: those of its parameters."""
     return tuple(inspect.signature(getattr(function, "forward", function)).parameters)
@@ -80,6 +80,7 @@ class Once:
         self.results: dict[tuple[Any, ...], tuple[Tensor, Any]] = {}
 
     def __call__(self, f: Callable[..., Any], image: Tensor, *args: Any) -> Any:
+        """Return f(image, *args), computed or remembered."""
         key = (f, id(image), args, torch.is_autocast_enabled(image.device.type))
         if key not in self.results:
             with nullcontext() if image.requires_grad else torch.no_grad():

@@ -56,7 +56,8 @@ def wgangp_discriminator(penalty: float) -> Term:
         between = (along * seen_real + (1 - along) * seen_fake).requires_grad_()
         critic = D(between).flatten(1).mean(dim=1).sum()  # a patch critic's value is the mean of its patches
         (slope,) = torch.autograd.grad(critic, between, create_graph=True)
-        return pred_fake.mean() - pred_real.mean() + penalty * (slope.flatten(1).norm(dim=1) - 1).square().mean()
+        unit_slope: Tensor = (slope.flatten(1).norm(dim=1) - 1).square().mean()
+        return pred_fake.mean() - pred_real.mean() + penalty * unit_slope
 
     return term
 

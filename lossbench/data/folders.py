@@ -112,15 +112,15 @@ def write_image(path: Path, image: Image) -> None:
 def _read(path: Path) -> Image | None:
     try:
         encoded = np.frombuffer(path.read_bytes(), np.uint8)
-        pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+        pixels: Any = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
         if pixels is None:
             return None
         if pixels.ndim == 3 and pixels.shape[2] == 4:
-            top = float(np.iinfo(pixels.dtype).max)
+            top = 65535 if pixels.dtype == np.uint16 else 255
             alpha = pixels[..., 3:].astype(np.float32) / top
             white = (pixels[..., :3].astype(np.float32) / top * alpha + 1 - alpha) * 255
             return np.ascontiguousarray(white.round().astype(np.uint8)[..., ::-1])
-        colour = cv2.imdecode(encoded, cv2.IMREAD_COLOR)  # 8 bit, three channels, turned as the camera was held
-        return np.ascontiguousarray(colour[..., ::-1], np.uint8)
+        pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR)  # 8 bit, three channels, turned as the camera was held
+        return np.ascontiguousarray(pixels[..., ::-1], np.uint8)
     except (OSError, cv2.error):
         return None

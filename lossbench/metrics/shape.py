@@ -1,7 +1,8 @@
 """The shape of the object in a picture, by scikit-image: another estimator than the circularity loss.
 
-The object is what differs from the background, whose colour is the median of the border; the threshold is Otsu's, the
-object its largest connected part, holes filled.
+The object is what differs from the background, whose colour is the median of the border: the largest connected part
+above half of Otsu's threshold that reaches the whole of it somewhere (hysteresis, because an object may be striped),
+holes filled.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
-from skimage.filters import gaussian, threshold_otsu
+from skimage.filters import apply_hysteresis_threshold, gaussian, threshold_otsu
 from skimage.measure import find_contours, label, moments_central
-
 
 CONTRAST = 0.1  # colours closer than this (of a side of the RGB cube) are no object
 SMALLEST = 0.002  # share of the picture
@@ -41,8 +41,9 @@ def measure(image: NDArray[np.uint8]) -> Shape | None:
     distance = np.linalg.norm(pixels - np.median(border, axis=0), axis=-1)
     if np.ptp(distance) < CONTRAST:
         return None
-    level = threshold_otsu(distance)
-    parts = label(distance > level)
+    otsu = threshold_otsu(distance)
+    level = otsu / 2
+    parts = label(apply_hysteresis_threshold(distance, level, otsu))
     sizes = np.bincount(parts.ravel())[1:]
     mask = binary_fill_holes(parts == 1 + int(sizes.argmax()))
     if not SMALLEST < mask.mean() < LARGEST:

@@ -47,7 +47,8 @@ def _made(builder: Any, channels: int, options: Mapping[str, Any], *key: object)
         for module in network.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
     return network
 
 

@@ -50,7 +50,7 @@ def resnet(channels: int = 3, *, blocks: int = 9, ngf: int = 64, dropout: float 
 def resnet_generator(
     channels: int, *, generator: str = "resnet_9blocks", ngf: int = 64, dropout: float = 0.0
 ) -> Network:
-    """Return ``resnet_Nblocks`` for any N. ``ngf``: channels of the first layer; ``dropout``: in the residual blocks."""
+    """Return ``resnet_Nblocks`` for any N. ``ngf``: channels of the first layer; ``dropout``: in the blocks."""
     match = re.fullmatch(r"resnet_(\d+)blocks", generator)
     if not match:
         raise OptionError(f"model.generator={generator!r}: write resnet_9blocks, or another number of blocks.")

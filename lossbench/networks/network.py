@@ -12,7 +12,10 @@ from torch.nn.modules.dropout import _DropoutNd
 
 
 class Network(nn.Module):
-    """Layers in a row, [B, C, H, W] -> [B, C', H', W']. Under ``autocast`` it computes in that type and returns its input's."""
+    """Layers in a row, [B, C, H, W] -> [B, C', H', W'].
+
+    Under ``autocast`` it computes in that type, and returns its input's.
+    """
 
     def __init__(self, layers: nn.Sequential) -> None:
         super().__init__()

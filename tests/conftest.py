@@ -1,0 +1,52 @@
+"""What tests share: tiny runs on the built-in images, and losses that exist only in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lossbench.run import Run, prepare
+
+TINY = {
+    "data.dir": "shapes",
+    "data.size": 32,
+    "data.load_size": 36,
+    "train.steps": 4,
+    "train.batch": 1,
+    "model.generator": "resnet_1blocks",
+    "model.ngf": 4,
+    "model.ndf": 4,
+    "pool.size": 3,
+}
+
+
+@pytest.fixture
+def tiny() -> Callable[..., Run]:
+    """Return a maker of small runs: 32 px, networks of a few thousand weights; plugins, then options by keyword."""
+
+    def make(plugins: str | None = "cycle,idt", losses: Any = None, **settings: Any) -> Run:
+        keys = {key.replace("__", "."): value for key, value in settings.items()}
+        return prepare(plugins, losses=losses, settings=TINY | keys)
+
+    return make
+
+
+@pytest.fixture
+def write_plugin(tmp_path: Path) -> Callable[..., Path]:
+    """Return a writer of unpackaged plugins: a builder's code in, a file out."""
+
+    def write(name: str, code: str) -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(f"from torch import Tensor\nfrom lossbench import *\n{code}\n", "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,133 @@
+"""Which terms stand where, with which weights, and what is refused before anything is computed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lossbench import Adversary, LossSpec, OptionError, PluginError, Recipe, load_loss
+from lossbench.networks import patch_discriminator, resnet_generator
+from lossbench.objective import Choice, compose
+from lossbench.registry import Origin, Plugin
+
+BOTH = Recipe(networks=(resnet_generator, patch_discriminator))
+ONE_WAY = Recipe(networks=(resnet_generator, patch_discriminator), directions=("A2B",), paired=True, conditional=True)
+
+
+def choice(name, builder, **settings):
+    spec = builder if isinstance(builder, LossSpec) else LossSpec(builder)
+    return Choice(Plugin(Origin(name, "python"), spec), {key.replace("__", "."): value for key, value in settings.items()})
+
+
+def gan(**settings):
+    return choice("gan", lambda: Adversary(lambda pred_fake: 0, lambda pred_fake, pred_real: 0), **settings)
+
+
+def labels(objective):
+    return [bound.label for bound in objective.terms]
+
+
+def simple():
+    return lambda fake: fake.mean()
+
+
+def test_the_recipes_adversary_comes_first():
+    assert labels(compose([choice("x", simple)], gan(), BOTH, 0)) == [
+        "A2B/gan", "A2B/gan:D", "B2A/gan", "B2A/gan:D", "A2B/x", "B2A/x",
+    ]  # fmt: skip
+
+
+def test_a_chosen_adversary_takes_its_place():
+    mine = choice("mine", lambda: Adversary(lambda pred_fake: 0, lambda pred_real: 0))
+    assert labels(compose([mine], gan(), BOTH, 0)) == ["A2B/mine", "A2B/mine:D", "B2A/mine", "B2A/mine:D"]
+
+
+def test_a_term_that_uses_the_discriminators_answer_does_not():
+    matching = choice("matching", lambda: lambda pred_fake, pred_real: 0)
+    assert labels(compose([matching], gan(), BOTH, 0))[0] == "A2B/gan"
+
+
+def test_a_setting_of_an_adversary_that_is_not_used_is_refused():
+    mine = choice("mine", lambda: Adversary(lambda pred_fake: 0, lambda pred_real: 0))
+    with pytest.raises(OptionError, match=r"gan.mode is set, but a chosen loss takes the place of gan"):
+        compose([mine], gan(mode="hinge"), BOTH, 0)
+
+
+def test_weights_go_by_direction():
+    objective = compose([choice("x", LossSpec(simple, weight=3.0), weight__B2A=7)], None, BOTH, 0)
+    assert {bound.label: bound.weight_at(0) for bound in objective.terms} == {"A2B/x": 3.0, "B2A/x": 7}
+
+
+def test_weight_zero_leaves_nothing_behind():
+    assert labels(compose([choice("x", simple), choice("y", simple, weight=0)], gan(weight=0), BOTH, 0)) == ["A2B/x", "B2A/x"]
+
+
+def test_all_weights_zero_is_refused():
+    with pytest.raises(OptionError, match="Nothing is left to train the generators"):
+        compose([choice("x", simple, weight=0)], None, BOTH, 0)
+
+
+def test_a_builder_draws_from_a_stream_of_its_own():
+    drawn = []
+
+    def builder():
+        drawn.append(torch.rand(()).item())
+        return lambda fake: fake.mean()
+
+    before = torch.random.get_rng_state()
+    compose([choice("x", builder)], None, BOTH, 0)
+    compose([choice("y", simple), choice("x", builder)], None, BOTH, 0)
+    assert drawn[:2] == drawn[2:]
+    assert drawn[0] != drawn[1]
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_the_description_says_where_a_loss_comes_from_and_how_it_is_set():
+    (first, *_) = compose([choice("x", simple, weight=2.0)], None, BOTH, 0).describe()
+    assert first["term"] == "A2B/x"
+    assert (first["weight"], first["asks"], first["source"]) == (2.0, ["fake"], "python")
+
+
+@pytest.mark.parametrize(
+    ("term", "message"),
+    [
+        (lambda rec: 0, r"x asks for `rec`, the round trip; the recipe has one direction, A2B, and no way back. Drop x, or use --recipe cyclegan."),
+        (lambda other_fake: 0, r"x asks for `other_fake`, the opposite direction; the recipe has one direction"),
+        (lambda fak: 0, r"asks for `fak`, which does not exist. Did you mean `fake`\?"),
+        (lambda fake, power=2: 0, r"a term's parameters are plain names, without defaults, \* or \*\*; mend `power=2`"),
+        (lambda *images: 0, r"mend `\*images`"),
+        ("no function", r"its builder returned 'no function'; return a function, an nn.Module or an Adversary"),
+        (Adversary(lambda pred_fake: 0, lambda real: 0), r"its discriminator side asks for `real`; that side may ask for seen_fake"),
+        (lambda pred_fake: 0, r"A2B/x uses the discriminator's answer, and nothing trains the discriminator"),
+        (Adversary(None, lambda pred_real: 0), r"A2B/x:D trains the discriminator, and no generator's loss uses its answer"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_with_a_word_of_advice(term, message):
+    with pytest.raises(PluginError, match=message):
+        compose([choice("x", lambda: term)], None, ONE_WAY, 0)
+
+
+@pytest.mark.parametrize("weight", ["abc", None, True, float("nan"), float("inf")])
+def test_a_weight_that_is_no_number_is_refused(weight):
+    with pytest.raises(OptionError, match=r"x.weight=.*: a weight is a finite number"):
+        compose([choice("x", simple, weight=weight)], None, BOTH, 0)
+
+
+def test_a_weight_for_an_unknown_direction_is_refused():
+    with pytest.raises(OptionError, match=r"x.weight.A2b: no direction `A2b`. Did you mean `A2B`\? There are: A2B, B2A."):
+        compose([choice("x", simple, weight__A2b=1)], None, BOTH, 0)
+
+
+def test_a_builder_that_fails_names_its_plugin():
+    with pytest.raises(PluginError, match=r"x in python cannot be built: ZeroDivisionError"):
+        compose([choice("x", lambda: 1 / 0)], None, BOTH, 0)
+
+
+def test_load_loss_serves_anybodys_own_loop():
+    image = torch.tensor([[[[0.0, 1.0], [0.0, 3.0]]]])
+    assert load_loss("tv", power=2)(fake=image).item() == pytest.approx((1 + 9) / 2 + (0 + 4) / 2)
+
+
+def test_load_loss_refuses_an_option_that_does_not_exist():
+    with pytest.raises(OptionError, match=r"tv has no option `pover`. Did you mean `power`\? Options of tv: power=1"):
+        load_loss("tv", pover=2)
