@@ -165,8 +165,8 @@ def checkered(mask: Array, cell: int) -> Array:
 
 
 def isoluminant(mask: Array) -> Array:
-    """Orange on teal of the same 0.299 R + 0.587 G + 0.114 B."""
-    colour: Array = np.array([0.6, -0.6 * 0.299 / 0.587, 0.0])
+    """Two colours of the same luma, 0.299 R + 0.587 G + 0.114 B, and of the same mean."""
+    colour: Array = np.array([0.473, -0.185, -0.288])
     return colour[:, None, None] * (2 * mask - 1)
 
 
@@ -370,11 +370,8 @@ def show(report: dict[str, Any], console: Console) -> None:
     console.print(every)
     errors = Table("group", "n", *ESTIMATORS, title="Mean absolute error (worst), and pictures without a reading")
     for one in report["summary"]["groups"]:
-        cells = (
-            f"{shown(one[name]['mae'])} ({shown(one[name]['max'])})"
-            + f", {one[name]['unread']} unread" * bool(one[name]["unread"])
-            for name in ESTIMATORS
-        )
+        each = [one[name] for name in ESTIMATORS]
+        cells = [f"{shown(e['mae'])} ({shown(e['max'])})" + f", {e['unread']} unread" * (e["unread"] > 0) for e in each]
         errors.add_row(one["group"], str(one["n"]), *cells)
     console.print(errors)
     ranks = Table("pair", "Spearman", title=f"Ranks of {report['summary']['blobs']} random noisy blobs")
@@ -385,20 +382,10 @@ def show(report: dict[str, Any], console: Console) -> None:
         "what", "px", "objects", "CPU ms", "quartiles", "n", "of a generator forward", title="Cost, one thread"
     )
     for row in report["cost"]:
-        low, high = row["cpu_ms_quartiles"]
-        share, objects = (
-            f"{100 * row['share_of_generator_forward']:.1f} %",
-            {None: ""}.get(row["objects"], str(row["objects"])),
-        )
-        prices.add_row(
-            row["what"],
-            str(row["size"]),
-            objects,
-            f"{row['cpu_ms']:.1f}",
-            f"{low:.1f} to {high:.1f}",
-            str(row["n"]),
-            share,
-        )
+        objects = "" if row["objects"] is None else str(row["objects"])
+        times = f"{row['cpu_ms']:.1f}", "{:.1f} to {:.1f}".format(*row["cpu_ms_quartiles"]), str(row["n"])
+        share = f"{100 * row['share_of_generator_forward']:.1f} %"
+        prices.add_row(row["what"], str(row["size"]), objects, *times, share)
     console.print(prices)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from typer import Argument, Option
 
 from lossbench.errors import LossbenchError
 from lossbench.hookspecs import hookimpl
@@ -26,51 +28,67 @@ app = typer.Typer(
     add_completion=False,
 )
 console = Console()
+SET_HELP = "Any option, such as tv.power=2 or cycle.weight.A2B=5; again for more."
+
+
+UsageError: Any = typer.BadParameter.__mro__[1]  # the parent of everything that is wrong with a command line
 
 
 def main() -> None:
     """Run the command line. What the user can mend is one line and exit code 2."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except LossbenchError as error:
-        print(f"lossbench: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = _complain(str(error), error.exit_code)
+    except UsageError as error:
+        code = _complain(f"{error.format_message()} See: {error.ctx.command_path} --help", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _complain("Interrupted.", 130)
+    sys.exit(code)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"lossbench: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"lossbench {version('lossbench')}")
+        raise typer.Exit
 
 
 @app.callback()
-def version_option(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
+def everywhere(
+    version: Annotated[
+        bool, Option("--version", help="Show the version and leave.", is_eager=True, callback=_version)
+    ] = False,
 ) -> None:
     """Experiments with loss functions in image-to-image translation: does this loss help?"""
-    if version:
-        from importlib.metadata import version as installed
-
-        console.print(f"lossbench {installed('lossbench')}")
-        raise typer.Exit
 
 
 @app.command()
 def run(
-    plugins: Annotated[str | None, typer.Option(help="Losses in order, by name or file: cycle,idt,./tv.py.")] = None,
-    data: Annotated[str | None, typer.Option(help="A folder with trainA trainB testA testB, or a built-in set: shapes, shapes-same, shapes-squash.")] = None,
-    paired_test: Annotated[bool, typer.Option("--paired-test", help="testA and testB are pairs by file name.")] = False,
-    recipe: Annotated[str | None, typer.Option(help="What is trained.  [default: cyclegan]")] = None,
-    preset: Annotated[str | None, typer.Option(help="Weights as in junyanz or mmagic.")] = None,
-    size: Annotated[int | None, typer.Option(help="Image side in px.")] = None,
-    load_size: Annotated[int | None, typer.Option(help="Side that crops are cut from, px.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images of each domain per step.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Length of the run in steps ...")] = None,
-    epochs: Annotated[int | None, typer.Option(help="... or in passes over the larger domain.")] = None,
-    every: Annotated[int | None, typer.Option(help="Steps between sample grids and saved weights.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random in training.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="Of the networks: float32, float64, bf16.")] = None,
-    strategy: Annotated[str | None, typer.Option(help="Least memory or fewest kernels: auto, component, fused.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any option, such as tv.power=2 or cycle.weight.A2B=5.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file of options.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's directory, new or empty.  [default: one under runs/]")] = None,
-    print_config: Annotated[bool, typer.Option("--print-config", help="Show every option, resolved, and leave.")] = False,
-) -> None:  # fmt: skip
+    plugins: Annotated[str | None, Option(help="Losses in order, by name or file: cycle,idt,./tv.py.")] = None,
+    data: Annotated[str | None, Option(help="A folder with trainA trainB testA testB, or a built-in set.")] = None,
+    paired_test: Annotated[bool, Option("--paired-test", help="testA and testB are pairs by file name.")] = False,
+    recipe: Annotated[str | None, Option(help="What is trained.  [default: cyclegan]")] = None,
+    preset: Annotated[str | None, Option(help="Weights as in junyanz or mmagic.")] = None,
+    size: Annotated[int | None, Option(help="Image side in px.")] = None,
+    load_size: Annotated[int | None, Option(help="Side that crops are cut from, px.")] = None,
+    batch: Annotated[int | None, Option(help="Images of each domain per step.")] = None,
+    steps: Annotated[int | None, Option(help="Length of the run in steps ...")] = None,
+    epochs: Annotated[int | None, Option(help="... or in passes over the larger domain.")] = None,
+    every: Annotated[int | None, Option(help="Steps between sample grids and saved weights.")] = None,
+    seed: Annotated[int | None, Option(help="Seed of everything random in training.")] = None,
+    device: Annotated[str | None, Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    precision: Annotated[str | None, Option(help="Of the networks: float32, float64, bf16.")] = None,
+    strategy: Annotated[str | None, Option(help="Least memory or fewest kernels: auto, component, fused.")] = None,
+    assign: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help=SET_HELP)] = None,
+    config: Annotated[Path | None, Option(help="A TOML file of options.")] = None,
+    out: Annotated[Path | None, Option(help="The run's directory, new or empty.  [default: one under runs/]")] = None,
+    print_config: Annotated[bool, Option("--print-config", help="Show every option, resolved, and leave.")] = False,
+) -> None:
     """Train once and look at it."""
     from lossbench.config import parse_assignment
     from lossbench.run import go, prepare
@@ -81,7 +99,7 @@ def run(
         "train.device": device, "train.precision": precision, "train.strategy": strategy,
     }  # fmt: skip
     settings = {key: value for key, value in flags.items() if value is not None}
-    settings |= dict(map(parse_assignment, set_ or []))
+    settings |= dict(map(parse_assignment, assign or []))
     prepared = prepare(plugins, data=data, recipe=recipe, preset=preset, settings=settings, config=config)
     if print_config:
         print(prepared.config.toml(), end="")
@@ -99,11 +117,11 @@ def run(
 
 @app.command()
 def translate(
-    run: Annotated[Path, typer.Argument(help="A run's directory.")],
-    images: Annotated[Path, typer.Argument(help="An image, or a folder of them.")],
-    out: Annotated[Path, typer.Option(help="Where the PNG files go, new or empty.")],
-    direction: Annotated[str, typer.Option(help="A2B or B2A.")] = "A2B",
-    size: Annotated[int | None, typer.Option(help="Image side in px.  [default: that of the run]")] = None,
+    run: Annotated[Path, Argument(help="A run's directory.")],
+    images: Annotated[Path, Argument(help="An image, or a folder of them.")],
+    out: Annotated[Path, Option(help="Where the PNG files go, new or empty.")],
+    direction: Annotated[str, Option(help="A2B or B2A.")] = "A2B",
+    size: Annotated[int | None, Option(help="Image side in px.  [default: that of the run]")] = None,
 ) -> None:
     """Translate images with a run's generator."""
     from lossbench.translation import translate
@@ -128,7 +146,7 @@ def plugins() -> None:
 
 
 @app.command()
-def show(run: Annotated[Path, typer.Argument(help="A run's directory.")]) -> None:
+def show(run: Annotated[Path, Argument(help="A run's directory.")]) -> None:
     """Show a run's objective and its closing table."""
     from lossbench.record import read_record
 
@@ -140,9 +158,14 @@ class Watch:
 
     def __init__(self) -> None:
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
-            TimeRemainingColumn(), console=console,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
         self.task = self.progress.add_task("training")
 
     @hookimpl
@@ -170,8 +193,8 @@ def show_record(record: Mapping[str, Any], directory: Path, *, objective: bool =
     """Print a run: its objective, its closing table, its cost and where to look."""
     if objective:
         show_objective(record["objective"])
-    for direction, columns in record.get("metrics", {}).items():
-        show_closing(direction, columns, record["dataset"])
+    if metrics := record.get("metrics"):
+        show_closing(metrics, record["dataset"])
     if speed := record.get("speed"):
         low, high = speed["quartiles"]
         memory = record["peak_memory_mb"]
@@ -191,36 +214,36 @@ def show_objective(terms: list[dict[str, Any]]) -> None:
     table = Table("loss", "weight", "options", "asks for", "from", box=box.SIMPLE_HEAD)
     for name in dict.fromkeys(term["term"].partition("/")[2] for term in terms):
         same = {term["term"].partition("/")[0]: term for term in terms if term["term"].partition("/")[2] == name}
-        weights = {
-            direction: f"{term['weight']:g}" if isinstance(term["weight"], float | int) else "schedule"
-            for direction, term in same.items()
-        }
+        weights = {direction: _number(term["weight"]) for direction, term in same.items()}
         alike = len(set(weights.values())) == 1 and len(weights) > 1
         weight = next(iter(weights.values())) if alike else ", ".join(f"{d} {w}" for d, w in weights.items())
         term = next(iter(same.values()))
-        options = " ".join(f"{key}={value}" for key, value in term["options"].items())
+        options = " ".join(f"{key}={value}" for key, value in term["options"].items() if value is not None)
         source = f"{term['distribution']} {term['version']}" if term["distribution"] else term["source"]
         table.add_row(name, weight, options, " ".join(term["asks"]), source)
     console.print(table)
 
 
-def show_closing(direction: str, columns: Mapping[str, Mapping[str, Any]], dataset: Mapping[str, Any]) -> None:
-    """Print what a direction's translations are worth, beside the input itself."""
+def _number(weight: float | str) -> str:
+    return weight if isinstance(weight, str) else f"{weight:g}"
+
+
+def show_closing(metrics: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+    """Print what the translations are worth, each direction beside a copy of its input."""
     from lossbench.metrics.judge import METRICS
 
-    table = Table(
-        "metric",
-        *columns,
-        "better",
-        "n",
-        "what it is",
-        title=f"{direction}, test images of {dataset['name']}",
-        box=box.SIMPLE_HEAD,
-    )
+    columns = {
+        f"{direction}{' copy' if what == 'copy' else ''}": values
+        for direction, both in metrics.items()
+        for what, values in both.items()
+    }
+    table = Table("metric", "better", *columns, "n", box=box.SIMPLE_HEAD)
     for name, metric in METRICS.items():
-        cells = [column.get(name) for column in columns.values()]
+        cells = [values.get(name) for values in columns.values()]
         if any(cells):
             numbers = [f"{cell['value']:.4g}" if cell else "-" for cell in cells]
-            n = next(str(cell["n"]) for cell in cells if cell)
-            table.add_row(name, *numbers, metric.better, n, f"{metric.meaning} ({metric.unit})")
+            n = "/".join(dict.fromkeys(str(cell["n"]) for cell in cells if cell))
+            table.add_row(f"{name} ({metric.unit})", metric.better, *numbers, n)
     console.print(table)
+    counts = f"{dataset['n']['testA']} + {dataset['n']['testB']} test images of {dataset['name']}"
+    console.print(f"On the {counts}; copy is the input itself, as if it were the translation.")

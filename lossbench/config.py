@@ -187,6 +187,12 @@ def configure(
             raise OptionError(_unknown(key, owners, names))
         by_owner[owner][option] = value
     model = model_options(recipe, by_owner["model"])
+    train = validated(TrainSettings, by_owner["train"], "train")
+    data = validated(DataSettings, by_owner["data"], "data")
+    if train.epochs and "train.steps" in given:
+        raise OptionError("train.steps and train.epochs are both set. Give one of them.")
+    if data.load_size < data.size:
+        raise OptionError(f"data.load_size={data.load_size} is less than data.size={data.size}. Crops must fit.")
     return Config(
         words=tuple(words),
         recipe_name=recipe_name,
@@ -195,8 +201,8 @@ def configure(
         model=model,
         chosen=tuple(Choice(plugin, by_owner[plugin.origin.name]) for plugin in plugins),
         adversary=Choice(adversary, by_owner[adversary.origin.name]) if adversary else None,
-        train=validated(TrainSettings, by_owner["train"], "train"),
-        data=validated(DataSettings, by_owner["data"], "data"),
+        train=train,
+        data=data,
         pool=validated(PoolSettings, by_owner["pool"], "pool"),
     )
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from lossbench.checkpoint import save_weights
 from lossbench.config import DEFAULT_RECIPE, Config, configure, read_toml
 from lossbench.data import VARIANTS, Batches, Dataset, Folders, Shapes, Source
-from lossbench.errors import Diverged, LossbenchError
+from lossbench.errors import Diverged, LossbenchError, OptionError
 from lossbench.hookspecs import Term, Weight
 from lossbench.metrics import judge
 from lossbench.networks import Networks, build, check
@@ -116,6 +116,7 @@ def prepare(
     source = _source(given)
     settled = configure(words, losses or {}, recipe, preset, given, source)
     check(settled.recipe, settled.model, settled.data.size)
+    _check_device(settled.train.device)
     dataset = source.dataset(settled.data.size, settled.data.load_size)
     settled = replace(settled, train=_counted(settled, dataset))
     seed = settled.train.seed
@@ -263,6 +264,14 @@ def _source(given: Mapping[str, Any]) -> Source:
             where, seed if isinstance(seed, int) and seed >= 0 else 0
         )  # refused when its section is validated
     return Folders(Path(where), paired_test=bool(given.get("data.paired_test", False)))
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.zeros((), device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise OptionError(f"train.device={name!r} cannot be used here: {reason} Use --device cpu.") from None
 
 
 def _counted(config: Config, dataset: Dataset) -> Any:

@@ -1,0 +1,76 @@
+"""Options are keyword-only parameters, declared once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from lossbench import OptionError, PluginError
+from lossbench.options import declared, resolve
+
+
+def builder(
+    *,
+    flag: bool = False,
+    power: int = 1,
+    scale: float = 0.5,
+    name: str = "a",
+    mode: Literal["x", "y"] = "x",
+    layers: tuple[int, ...] = (1, 2),
+    file: Path = Path("a"),
+    f: Callable[[float], float] | None = None,
+) -> None: ...
+
+
+def test_defaults_come_from_the_signature():
+    assert resolve(builder, {}, "b") == {
+        "flag": False, "power": 1, "scale": 0.5, "name": "a", "mode": "x", "layers": (1, 2), "file": Path("a"), "f": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"power": "3"}, 3), ({"scale": 2}, 2.0), ({"flag": "true"}, True), ({"name": 7}, "7"), ({"mode": "y"}, "y"),
+        ({"layers": [4, 5, 6]}, (4, 5, 6)), ({"file": "b/c"}, Path("b/c")), ({"f": "math:sqrt"}, math.sqrt), ({"f": math.cos}, math.cos),
+    ],
+)  # fmt: skip
+def test_values_are_converted_to_the_declared_type(given, expected):
+    (name,) = given
+    assert resolve(builder, given, "b")[name] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"powr": 1}, r"b has no option `powr`. Did you mean `power`\? Options of b: flag=False, power=1"),
+        ({"power": "two"}, r"b.power='two': input should be a valid integer"),
+        ({"scale": "nan"}, r"b.scale='nan': input should be a finite number"),
+        ({"mode": "z"}, r"b.mode='z': input should be 'x' or 'y'"),
+        ({"f": "math:nothing"}, r"b.f='math:nothing': "),
+    ],
+)
+def test_what_cannot_be_is_one_line_that_lists_every_option(given, message):
+    with pytest.raises(OptionError, match=message):
+        resolve(builder, given, "b")
+
+
+def test_only_keyword_only_parameters_are_options():
+    def network(channels: int, *, width: int = 3) -> None: ...
+
+    assert list(declared(network)) == ["width"]
+
+
+def no_default(*, a: int) -> None: ...
+def no_type(*, a=1) -> None: ...
+def weight(*, weight: float = 1.0) -> None: ...
+
+
+@pytest.mark.parametrize("function", [no_default, no_type, weight])
+def test_an_option_has_a_type_a_default_and_a_free_name(function):
+    with pytest.raises(PluginError, match="needs a type and a default, and a name other than `weight`"):
+        resolve(function, {}, "b")

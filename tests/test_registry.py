@@ -1,0 +1,142 @@
+"""Names to plugins: one door, one name, errors that teach."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lossbench import PluginError
+from lossbench.registry import listing, load, sentence
+
+ROOT = Path(__file__).parent.parent
+
+
+def built_in(group):
+    return {name: entry for name, entries in listing(group).items() for entry in entries if entry.dist.name == "lossbench"}
+
+
+# Laws 1 and 2 -----------------------------------------------------------------------------------------------------
+
+
+def test_pyproject_is_the_only_list_of_what_is_built_in():
+    entry_points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    files = {
+        "losses": {path.stem for path in (ROOT / "plugins").glob("*.py") if not path.stem.startswith("_")},
+        "recipes": {path.stem for path in (ROOT / "plugins" / "recipes").glob("*.py") if not path.stem.startswith("_")},
+    }
+    for group, names in files.items():
+        assert set(entry_points[f"lossbench.{group}"]) == names == set(built_in(group))
+
+
+@pytest.mark.parametrize("name", sorted(built_in("losses")))
+def test_entry_point_file_and_test_have_one_name(name):
+    assert built_in("losses")[name].value == f"lossbench_plugins.{name}"
+    assert (ROOT / "plugins" / f"{name}.py").is_file()
+    assert (ROOT / "tests" / "plugins" / f"test_{name}.py").is_file()
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def test_the_host_knows_no_plugin():
+    for path in (ROOT / "lossbench").rglob("*.py"):
+        assert not [name for name in imports(path) if name.startswith(("lossbench_plugins", "plugins"))], path
+
+
+def test_plugins_import_public_names_only():
+    public = {"lossbench", "lossbench.networks", "lossbench.testing"}
+    for path in (ROOT / "plugins").rglob("*.py"):
+        assert {name for name in imports(path) if name.startswith("lossbench")} - {"lossbench_plugins"} <= public, path
+
+
+ORDER = ["cli", "run", "trainer", "plan", "objective", "registry", "hookspecs"]
+
+
+def test_arrows_run_one_way():
+    for place, name in enumerate(ORDER):
+        above = {f"lossbench.{higher}" for higher in ORDER[:place]}
+        source = ast.parse((ROOT / "lossbench" / f"{name}.py").read_text())
+        typing_only = {id(node) for block in ast.walk(source) if is_type_checking(block) for node in ast.walk(block)}
+        found = {node.module for node in ast.walk(source) if isinstance(node, ast.ImportFrom) and id(node) not in typing_only}
+        assert not found & above, name
+
+
+def is_type_checking(node):
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+# Law 11 -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["--help"], ["plugins"], ["run", "--help"], ["--version"]])
+def test_cold_commands_import_no_torch(command):
+    code = (
+        "import sys\nfrom lossbench.cli import main\n"
+        f"sys.argv = ['lossbench', *{command}]\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code\n"
+        "assert not {'torch', 'cv2', 'kornia', 'skimage', 'matplotlib', 'lossbench_plugins'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_lossbench_imports_no_torch():
+    subprocess.run([sys.executable, "-c", "import lossbench, sys; assert 'torch' not in sys.modules"], check=True)
+
+
+@pytest.mark.parametrize("group", ["losses", "recipes"])
+def test_every_plugin_opens_with_a_sentence(group):
+    for name, entry in built_in(group).items():
+        assert sentence(entry).endswith("."), name
+
+
+# Errors -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_name_gets_the_near_miss_and_the_two_ways_out():
+    with pytest.raises(PluginError) as error:
+        load("losses", "cylce")
+    assert str(error.value).startswith("No plugin `cylce` in lossbench.losses. Did you mean `cycle`? Installed: ")
+    assert "pip install" in str(error.value)
+    assert "./cylce.py" in str(error.value)
+
+
+def test_a_missing_file_is_one_line():
+    with pytest.raises(PluginError, match=r"No plugin file \S*nowhere.py"):
+        load("losses", "./nowhere.py")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def nothing(): ...", r"mine in .*mine.py has no `lossbench_loss`. Add a function of that name, marked with `@lossbench.hookimpl`"),
+        ("@hookimpl\ndef lossbench_los(): ...", r"unknown hook 'lossbench_los'"),
+        ("@hookimpl\ndef lossbench_loss(): return 3", r"lossbench_loss returned 3; return a LossSpec"),
+        ("@hookimpl\ndef lossbench_loss(): return None", r"lossbench_loss returned None; return a LossSpec"),
+        ("@hookimpl\ndef lossbench_loss(): 1 / 0", r"lossbench_loss failed with ZeroDivisionError: division by zero"),
+        ("@hookimpl\ndef lossbench_loss(x): ...", r"mine in .*lossbench_loss"),
+        ("import nothing_of_this_name", r"mine in .*mine.py cannot be loaded: ModuleNotFoundError"),
+        ("def (", r"mine in .*mine.py cannot be loaded: SyntaxError"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_plugin_says_why(write_plugin, code, message):
+    with pytest.raises(PluginError, match=message):
+        load("losses", str(write_plugin("mine", code)))
+
+
+def test_a_file_is_named_after_its_stem_and_hashed(write_plugin):
+    path = write_plugin("mine", "@hookimpl\ndef lossbench_loss(): return LossSpec(lambda: lambda fake: fake.mean())")
+    plugin = load("losses", str(path))
+    assert plugin.origin.name == "mine"
+    assert plugin.origin.source == str(path)
+    assert len(plugin.origin.sha256) == 64

@@ -1,0 +1,236 @@
+"""A run's directory, and what the Python API gives back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import lossbench
+from lossbench import DataError, Diverged, LossbenchError, OptionError, RunError
+from lossbench.config import read_toml
+from lossbench.record import read_log, read_record
+from lossbench.run import go, prepare
+
+FILES = {"config.toml", "losses.png", "metrics.jsonl", "run.json", "samples", "weights"}
+
+
+@pytest.fixture
+def done(tiny, tmp_path):
+    return go(tiny("cycle,tv"), tmp_path / "run")
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "run.json"}
+
+
+def test_a_finished_run_holds_everything(done):
+    assert {path.name for path in done.directory.iterdir()} == FILES
+    record = read_record(done.directory)
+    assert record == done.record
+    assert (record["status"], record["steps_done"], record["error"]) == ("ok", 4, None)
+    assert {term["term"] for term in record["objective"]} >= {"A2B/gan", "A2B/gan:D", "A2B/cycle", "B2A/tv"}
+    assert record["environment"]["packages"]["torch"] == torch.__version__.partition("+")[0]
+    for name, digest in record["artifacts"].items():
+        assert hashlib.sha256((done.directory / name).read_bytes()).hexdigest() == digest
+
+
+def test_the_log_holds_each_term_raw_and_weighted(done):
+    log = read_log(done.directory / "metrics.jsonl")
+    assert [line["step"] for line in log] == [1, 2, 3, 4]
+    assert log[0]["weighted"]["A2B/cycle"] == pytest.approx(10 * log[0]["raw"]["A2B/cycle"])
+    assert log[0]["weighted"]["A2B/gan:D"] == log[0]["raw"]["A2B/gan:D"]
+
+
+def test_the_closing_table_covers_both_directions_and_the_copy(done):
+    metrics = done.record["metrics"]
+    assert metrics.keys() == {"A2B", "B2A"}
+    for both in metrics.values():
+        assert both["copy"]["shape_error"]["value"] == 0
+        assert both["translation"]["l1"]["n"] == 64
+        assert 0 <= both["translation"]["l1"]["value"] <= 2
+
+
+def test_the_same_settings_give_the_same_files(tiny, tmp_path):
+    one, other = (go(tiny("cycle,tv"), tmp_path / name) for name in "ab")
+    assert contents(one.directory) == contents(other.directory)
+    assert one.record["run_id"] == other.record["run_id"]
+
+
+def test_the_config_reproduces_the_run(done, tmp_path):
+    again = go(prepare(config=done.directory / "config.toml"), tmp_path / "again")
+    assert contents(again.directory) == contents(done.directory)
+
+
+def test_weights_carry_no_time_and_no_path(done):
+    raw = (done.directory / "weights" / "G_A2B.safetensors").read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    assert "__metadata__" not in header
+    state = load_file(done.directory / "weights" / "G_A2B.safetensors")
+    assert all(torch.equal(state[key], tensor) for key, tensor in done.networks.G["A2B"].state_dict().items())
+
+
+def test_samples_are_pictures_of_both_directions(done):
+    names = sorted(path.name for path in (done.directory / "samples").iterdir())
+    assert names == [f"{way}_{step:06}.png" for way in ("A2B", "B2A") for step in (1, 2, 3, 4)]
+    picture = cv2.imread(str(done.directory / "samples" / names[-1]))
+    assert picture.shape[1] > picture.shape[0] > 100
+    assert picture.std() > 10
+
+
+def test_a_directory_that_holds_something_is_refused(done, tiny):
+    with pytest.raises(RunError, match="is not empty. Choose another folder"):
+        go(tiny(), done.directory)
+
+
+def test_the_default_directory_is_the_next_that_is_free(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [go(tiny("tv", train__steps=1)).directory.as_posix() for _ in range(2)]
+    assert names == ["runs/shapes-gan+tv-seed0", "runs/shapes-gan+tv-seed0-2"]
+
+
+def test_a_diverged_run_is_a_result(tiny, tmp_path):
+    calls = []
+
+    def term(fake):
+        calls.append(1)
+        return fake.mean() / (0 if len(calls) > 4 else 1)
+
+    with pytest.raises(Diverged):
+        go(tiny("cycle", {"bad": (term, 1.0)}), tmp_path / "run")
+    record = read_record(tmp_path / "run")
+    assert record["status"] == "diverged"
+    assert record["steps_done"] == 2
+    assert record["error"].startswith("Step 3: the value of A2B/bad is not finite")
+    assert load_file(tmp_path / "run" / "weights" / "G_A2B.safetensors")
+
+
+def test_an_interrupted_run_keeps_what_it_has(tiny, tmp_path):
+    class Impatient:
+        @lossbench.hookimpl
+        def lossbench_step(self, step):
+            if step == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(tiny(), tmp_path / "run", observers=[Impatient()])
+    record = read_record(tmp_path / "run")
+    assert (record["status"], record["error"]) == ("failed", "interrupted after 1 steps")
+    assert (tmp_path / "run" / "weights" / "G_B2A.safetensors").is_file()
+
+
+def test_functions_are_losses(tmp_path):
+    settings = {"train.steps": 1, "data.size": 32, "data.load_size": 32, "model.ngf": 4, "model.ndf": 4}
+    run = lossbench.train(losses={"mine": (lambda fake: fake.square().mean(), 0.1)}, settings=settings, out=tmp_path / "run")
+    assert [term["term"] for term in run.record["objective"]][-2:] == ["A2B/mine", "B2A/mine"]
+    assert run.record["objective"][-1]["source"] == "python"
+
+
+def test_observers_see_start_steps_and_end(tiny, tmp_path):
+    seen = []
+
+    class Watcher:
+        @lossbench.hookimpl
+        def lossbench_run_start(self, run):
+            seen.append("start")
+
+        @lossbench.hookimpl
+        def lossbench_step(self, step, values, weights):
+            seen.append((step, values.keys() == weights.keys()))
+
+        @lossbench.hookimpl
+        def lossbench_run_end(self, run, record):
+            seen.append(record["status"])
+
+    go(tiny("tv", train__steps=2), tmp_path / "run", observers=[Watcher()])
+    assert seen == ["start", (1, True), (2, True), "ok"]
+
+
+# Translating and judging folders ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    for name in ("a", "b"):
+        cv2.imwrite(str(folder / f"{name}.png"), draw.integers(0, 256, (40, 50, 3), np.uint8))
+    return folder
+
+
+def test_translate_writes_an_image_for_each(done, folder, tmp_path):
+    written = lossbench.translate(done.directory, folder, direction="B2A", out=tmp_path / "out")
+    assert [path.name for path in written] == ["a.png", "b.png"]
+    assert cv2.imread(str(written[0])).shape == (32, 32, 3)
+
+
+def test_translate_repeats_what_the_run_showed(done, tmp_path):
+    """The run's own test images, through files, come out as the network gives them."""
+    source = tmp_path / "source"
+    source.mkdir()
+    image = done.dataset.test["A"][0].permute(1, 2, 0).numpy()
+    cv2.imwrite(str(source / "x.png"), image[..., ::-1])
+    (written,) = lossbench.translate(done.directory, source / "x.png", out=tmp_path / "out")
+    with torch.no_grad():
+        fake = done.networks.G["A2B"].eval()(done.dataset.test["A"][:1].float() / 127.5 - 1)
+    expected = (fake[0].permute(1, 2, 0).clamp(-1, 1) + 1).mul(127.5).round().byte().numpy()
+    assert np.abs(cv2.imread(str(written))[..., ::-1].astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"direction": "A2C"}, OptionError, r"--direction A2C: the run has A2B, B2A. Did you mean `A2B`\?"),
+        ({"images": "nowhere.png"}, DataError, r"1 of 1 files cannot be read as images, such as .*nowhere.png"),
+        ({"run": "nowhere"}, RunError, r"holds no run: run.json is missing"),
+    ],
+)
+def test_translate_refuses_in_one_line(done, folder, tmp_path, change, error, message):
+    arguments = {"run": done.directory, "images": folder, "direction": "A2B"}
+    arguments |= {key: tmp_path / value if key in ("run", "images") else value for key, value in change.items()}
+    with pytest.raises(error, match=message):
+        lossbench.translate(arguments["run"], arguments["images"], direction=arguments["direction"], out=tmp_path / "out")
+
+
+def test_weights_of_another_network_are_refused(done, folder, tmp_path):
+    target = done.directory / "weights" / "G_A2B.safetensors"
+    target.write_bytes((done.directory / "weights" / "D_A2B.safetensors").read_bytes())
+    with pytest.raises(RunError, match=r"G_A2B.safetensors holds another network"):
+        lossbench.translate(done.directory, folder, out=tmp_path / "out")
+    target.write_bytes(b"not safetensors")
+    with pytest.raises(RunError, match=r"cannot be read as safetensors"):
+        lossbench.translate(done.directory, folder, out=tmp_path / "out2")
+
+
+def test_evaluate_judges_two_folders(folder):
+    metrics = lossbench.evaluate(folder, folder, source=folder)["metrics"]
+    assert metrics["l1"] == {"value": 0.0, "n": 2, "unit": "of 2", "better": "lower"}
+    assert metrics["shape_error"]["value"] == 0
+
+
+def test_evaluate_names_what_is_missing(folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    cv2.imwrite(str(other / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(DataError, match=r"other has no image named b"):
+        lossbench.evaluate(folder, other)
+
+
+# Records ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 99}', "\x00"])
+def test_a_record_that_is_none_is_one_line(tmp_path, content):
+    (tmp_path / "run.json").write_text(content, "utf-8")
+    with pytest.raises(LossbenchError, match="run.json"):
+        read_record(tmp_path)
+
+
+def test_config_toml_is_what_was_resolved(done):
+    assert read_toml(done.directory / "config.toml") == done.record["config"]
