@@ -23,7 +23,7 @@ def declared(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 def model(function: Callable[..., Any], who: str) -> type[pydantic.BaseModel]:
     """Return a pydantic model of a function's options."""
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in declared(function).items():
         if parameter.default is parameter.empty or name not in hints or name == "weight":

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Generator, Tensor, nn
 
 from lossbench import Adversary, LossSpec, Term, hookimpl
@@ -66,7 +67,7 @@ def gan(
     *,
     mode: Literal["lsgan", "vanilla", "minimax", "hinge", "wgangp"] = "lsgan",
     penalty: float = 10.0,
-    critic_steps: int | None = None,
+    critic_steps: PositiveInt | None = None,
 ) -> Adversary:
     """Adversarial loss on the discriminator's answers (any shape) -> scalars.
 

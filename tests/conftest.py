@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from lossbench.data import Shapes
 from lossbench.run import Run, prepare
 
 TINY = {
@@ -22,6 +24,9 @@ TINY = {
     "model.ndf": 4,
     "pool.size": 3,
 }
+
+
+Shapes.dataset = functools.cache(Shapes.dataset)  # the same images for every test
 
 
 @pytest.fixture

@@ -39,7 +39,9 @@ def test_later_wins(tmp_path):
 def test_the_resolved_settings_read_back_to_themselves(tmp_path):
     keys = resolved("cycle,tv", settings={"cycle.weight.A2B": 7, "tv.power": 2, "train.seed": 5}, preset=None)
     path = tmp_path / "c.toml"
-    path.write_text(prepare("cycle,tv", settings=SMALL | {"cycle.weight.A2B": 7, "tv.power": 2, "train.seed": 5}).config.toml())
+    path.write_text(
+        prepare("cycle,tv", settings=SMALL | {"cycle.weight.A2B": 7, "tv.power": 2, "train.seed": 5}).config.toml()
+    )
     assert prepare(config=path).config.dotted() == keys
     assert (keys["cycle.weight.A2B"], keys["cycle.weight.B2A"]) == (7, 10.0)
 
@@ -58,7 +60,7 @@ def test_epochs_are_counted_in_steps():
 
 
 def test_epochs_and_steps_together_are_refused():
-    with pytest.raises(OptionError, match="train.steps and train.epochs are both set. Give one of them."):
+    with pytest.raises(OptionError, match=r"train\.steps and train\.epochs are both set"):
         resolved(settings={"train.epochs": 2})
 
 
@@ -73,7 +75,10 @@ def test_epochs_and_steps_together_are_refused():
         ({"trian.lr": 1}, r"No option `trian.lr`. Did you mean `train`\? A key is SECTION.OPTION"),
         ({"nonsense": 1}, r"No option `nonsense`."),
         ({"tv.power": 2}, r"tv.power is set, but tv is not used. Add it: --plugins cycle,idt,tv."),
-        ({"cycle.pover": 2}, r"cycle has no option `pover`. Options of cycle: , weight=10.0|cycle has no option `pover`"),
+        (
+            {"cycle.pover": 2},
+            r"cycle has no option `pover`. Options of cycle: , weight=10.0|cycle has no option `pover`",
+        ),
         ({"data.size": 30}, r"data.size=30: the generator returns 32 px. Use a --size divisible by 4."),
         ({"data.size": 8}, r"data.size=8: these networks cannot take such images"),
         ({"data.load_size": 32}, r"data.load_size=32 is less than data.size=64"),
@@ -94,7 +99,9 @@ def test_a_plugin_is_chosen_once():
 
 
 def test_an_unknown_preset_names_those_there_are():
-    with pytest.raises(OptionError, match=r"No preset `junyan`. Did you mean `junyanz`\? Presets of cyclegan: junyanz, mmagic."):
+    with pytest.raises(
+        OptionError, match=r"No preset `junyan`. Did you mean `junyanz`\? Presets of cyclegan: junyanz, mmagic."
+    ):
         resolved(preset="junyan")
 
 

@@ -16,7 +16,9 @@ ONE_WAY = Recipe(networks=(resnet_generator, patch_discriminator), directions=("
 
 def choice(name, builder, **settings):
     spec = builder if isinstance(builder, LossSpec) else LossSpec(builder)
-    return Choice(Plugin(Origin(name, "python"), spec), {key.replace("__", "."): value for key, value in settings.items()})
+    return Choice(
+        Plugin(Origin(name, "python"), spec), {key.replace("__", "."): value for key, value in settings.items()}
+    )
 
 
 def gan(**settings):
@@ -59,7 +61,10 @@ def test_weights_go_by_direction():
 
 
 def test_weight_zero_leaves_nothing_behind():
-    assert labels(compose([choice("x", simple), choice("y", simple, weight=0)], gan(weight=0), BOTH, 0)) == ["A2B/x", "B2A/x"]
+    assert labels(compose([choice("x", simple), choice("y", simple, weight=0)], gan(weight=0), BOTH, 0)) == [
+        "A2B/x",
+        "B2A/x",
+    ]
 
 
 def test_all_weights_zero_is_refused():
@@ -114,7 +119,9 @@ def test_a_weight_that_is_no_number_is_refused(weight):
 
 
 def test_a_weight_for_an_unknown_direction_is_refused():
-    with pytest.raises(OptionError, match=r"x.weight.A2b: no direction `A2b`. Did you mean `A2B`\? There are: A2B, B2A."):
+    with pytest.raises(
+        OptionError, match=r"x.weight.A2b: no direction `A2b`. Did you mean `A2B`\? There are: A2B, B2A."
+    ):
         compose([choice("x", simple, weight__A2b=1)], None, BOTH, 0)
 
 

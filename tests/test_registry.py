@@ -17,7 +17,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def built_in(group):
-    return {name: entry for name, entries in listing(group).items() for entry in entries if entry.dist.name == "lossbench"}
+    return {
+        name: entry for name, entries in listing(group).items() for entry in entries if entry.dist.name == "lossbench"
+    }
 
 
 # Laws 1 and 2 -----------------------------------------------------------------------------------------------------
@@ -67,7 +69,9 @@ def test_arrows_run_one_way():
         above = {f"lossbench.{higher}" for higher in ORDER[:place]}
         source = ast.parse((ROOT / "lossbench" / f"{name}.py").read_text())
         typing_only = {id(node) for block in ast.walk(source) if is_type_checking(block) for node in ast.walk(block)}
-        found = {node.module for node in ast.walk(source) if isinstance(node, ast.ImportFrom) and id(node) not in typing_only}
+        found = {
+            node.module for node in ast.walk(source) if isinstance(node, ast.ImportFrom) and id(node) not in typing_only
+        }
         assert not found & above, name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ def same_bits(one, other):
 def plain_step(run, seed=0):
     """The yardstick on copies of a run's networks, with a pool under the same streams."""
     pools = {direction: Pool(run.config.pool.size) for direction in run.networks.D}
-    count = {direction: 0 for direction in run.networks.D}
+    count = dict.fromkeys(run.networks.D, 0)
 
     def pooled(direction, fake):
         count[direction] += 1
@@ -169,7 +170,7 @@ def biases_that_a_norm_cancels(network):
     found = set()
     for prefix, parent in network.named_modules():
         children = list(parent.named_children())
-        for (name, child), (_, following) in zip(children, children[1:], strict=False):
+        for (name, child), (_, following) in itertools.pairwise(children):
             if isinstance(child, nn.Conv2d | nn.ConvTranspose2d) and isinstance(following, nn.InstanceNorm2d):
                 found.add(f"{prefix}.{name}.bias")
     return found
@@ -228,7 +229,9 @@ def test_adding_a_loss_shifts_nobody_elses_draws(tiny):
 
     alone, together = tiny("cycle", model__dropout=0.5), tiny("cycle", {"x": (careless, 1.0)}, model__dropout=0.5)
     one, other = advance(alone), advance(together)
-    assert [{label: values[label] for label in alone_values} for alone_values, values in zip(one, other, strict=True)] == one
+    assert [
+        {label: values[label] for label in alone_values} for alone_values, values in zip(one, other, strict=True)
+    ] == one
     assert same_bits(state(alone), state(together))
 
 

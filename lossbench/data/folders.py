@@ -45,12 +45,8 @@ class Folders:
         self.root = root
         self.paired_test = paired_test
         self.paths = {side: image_paths(root / side) for side in SIDES}
-        stems = {side: {path.stem for path in self.paths[side]} for side in ("testA", "testB")}
-        if paired_test and (alone := sorted(stems["testA"] ^ stems["testB"])):
-            raise DataError(
-                f"--paired-test: {len(alone)} test images have no partner of the same name, such as {alone[0]}. "
-                "Give testA and testB the same file names, or leave --paired-test out."
-            )
+        if paired_test:
+            _check_pairs(self.paths["testA"], self.paths["testB"])
         read = {side: read_images(paths) for side, paths in self.paths.items()}
         if bad := [path for _, unread in read.values() for path in unread]:
             shown = ", ".join(map(str, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
@@ -76,7 +72,7 @@ class Folders:
 
 def image_paths(folder: Path) -> list[Path]:
     """Return the image files of a folder in order of name; none is an error."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    found = sorted((path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES), key=lambda path: path.stem)
     if not found:
         raise DataError(f"{folder} holds no image. Known endings: {', '.join(sorted(SUFFIXES))}.")
     return found
@@ -89,15 +85,15 @@ def read_images(paths: Sequence[Path]) -> tuple[list[Image], list[Path]]:
 
 
 def resized(images: Sequence[Image], size: int) -> Tensor:
-    """Resize to ``size`` x ``size``: area averages where that is smaller, cubic where larger. -> uint8 [N, 3, H, W]."""
-    square = [
-        cv2.resize(
-            image, (size, size), interpolation=cv2.INTER_AREA if min(image.shape[:2]) > size else cv2.INTER_CUBIC
-        )
-        if image.shape[:2] != (size, size)
-        else image
-        for image in images
-    ]
+    """Resize to ``size`` x ``size``: sides that shrink by area averages, sides that grow by cubics.
+
+    -> uint8 [N, 3, size, size]
+    """
+    square = []
+    for image in images:
+        height, width = image.shape[:2]
+        shrunk = cv2.resize(image, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
+        square.append(cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_CUBIC))
     return torch.from_numpy(np.stack(square)).permute(0, 3, 1, 2).contiguous()
 
 
@@ -109,11 +105,23 @@ def write_image(path: Path, image: Image) -> None:
     path.write_bytes(encoded.tobytes())
 
 
+def _check_pairs(a: Sequence[Path], b: Sequence[Path]) -> None:
+    """Refuse test images that are not pairs by name, one to one."""
+    names = [[path.stem for path in paths] for paths in (a, b)]
+    advice = "Give testA and testB the same file names, or leave --paired-test out."
+    if alone := sorted(set(names[0]) ^ set(names[1])):
+        raise DataError(
+            f"--paired-test: {len(alone)} test images have no partner of the same name, such as {alone[0]}. {advice}"
+        )
+    if twice := sorted({name for some in names for name in some if some.count(name) > 1}):
+        raise DataError(f"--paired-test: {twice[0]} is the name of more than one image of a side. {advice}")
+
+
 def _read(path: Path) -> Image | None:
     try:
         encoded = np.frombuffer(path.read_bytes(), np.uint8)
         pixels: Any = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-        if pixels is None:
+        if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
             return None
         if pixels.ndim == 3 and pixels.shape[2] == 4:
             top = 65535 if pixels.dtype == np.uint16 else 255

@@ -24,8 +24,8 @@ SQUASH = 1.8
 VARIANTS = ("shapes", "shapes-same", "shapes-squash")
 DEFAULTS = {
     "data.flip": False,  # the stripes keep their place
-    "train.steps": 400,
-    "train.batch": 2,
+    "train.steps": 500,
+    "train.lr": 5e-4,  # a short run
     "model.generator": "resnet_3blocks",
     "model.ngf": 32,
     "model.ndf": 32,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import PositiveInt
 from torch import nn
 
 from lossbench.networks.network import Network
 
 
 def patch_discriminator(
-    channels: int, *, discriminator: Literal["n_layers", "pixel"] = "n_layers", ndf: int = 64, n_layers: int = 3
+    channels: int,
+    *,
+    discriminator: Literal["n_layers", "pixel"] = "n_layers",
+    ndf: PositiveInt = 64,
+    n_layers: PositiveInt = 3,
 ) -> Network:
     """[B, C, H, W] -> [B, 1, h, w], one answer a patch.
 

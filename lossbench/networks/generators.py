@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from lossbench.errors import OptionError
 from lossbench.networks.network import Network
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ResidualBlock(nn.Module):
@@ -48,7 +52,7 @@ def resnet(channels: int = 3, *, blocks: int = 9, ngf: int = 64, dropout: float 
 
 
 def resnet_generator(
-    channels: int, *, generator: str = "resnet_9blocks", ngf: int = 64, dropout: float = 0.0
+    channels: int, *, generator: str = "resnet_9blocks", ngf: PositiveInt = 64, dropout: Share = 0.0
 ) -> Network:
     """Return ``resnet_Nblocks`` for any N. ``ngf``: channels of the first layer; ``dropout``: in the blocks."""
     match = re.fullmatch(r"resnet_(\d+)blocks", generator)

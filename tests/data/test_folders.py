@@ -78,13 +78,6 @@ def test_a_picture_is_turned_as_the_camera_was_held(tmp_path):
     assert found[9:].max() < 15
 
 
-def test_a_transparent_picture_is_turned_as_well(tmp_path):
-    exif = Pillow.Exif()
-    exif[0x0112] = 6
-    opaque = np.dstack([flat(height=8, width=16), np.full((8, 16), 255, np.uint8)])
-    assert read(save(tmp_path / "x.png", opaque, exif=exif)).shape == (16, 8, 3)
-
-
 @pytest.mark.parametrize("mode", ["L", "1", "P"])
 def test_grey_black_and_white_and_palette_pictures_get_three_channels(tmp_path, mode):
     pixels = np.zeros((8, 8), np.uint8)

@@ -99,7 +99,12 @@ def test_a_broken_plugin_hurts_only_who_asks_for_it(lossbench):
 def test_plugins_lists_strangers_without_importing_them(lossbench):
     done = lossbench(["lossbench-broken", "lossbench-hue", "lossbench-clash"], "plugins")
     assert done.returncode == 0, done.stderr
-    for sentence in ("Broken: this module cannot be imported.", "Hue: the mean colour", "One way: a translation", "Counter:"):
+    for sentence in (
+        "Broken: this module cannot be imported.",
+        "Hue: the mean colour",
+        "One way: a translation",
+        "Counter:",
+    ):
         assert sentence in done.stdout
     assert done.stdout.count("claimed twice") == 2
 
