@@ -37,7 +37,7 @@ UsageError: Any = typer.BadParameter.__mro__[1]  # the parent of everything that
 def main() -> None:
     """Run the command line. What the user can mend is one line and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="lossbench", standalone_mode=False)
     except LossbenchError as error:
         code = _complain(str(error), error.exit_code)
     except UsageError as error:

@@ -41,8 +41,11 @@ def loss_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> None:
     shown = {side: some for side, some in sides.items() if some}
     figure = Figure(figsize=(5.5 * len(shown), 3.6), dpi=110, layout="constrained")
     for axis, (side, some) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown.items(), strict=True):
+        names = list(dict.fromkeys(label.partition("/")[2] for label in some))
+        ways = list(dict.fromkeys(label.partition("/")[0] for label in some))
         for label in some:
-            _curve(axis, label, log)
+            way, _, name = label.partition("/")
+            _curve(axis, label, log, color=f"C{names.index(name) % 10}", linestyle=("-", "--")[ways.index(way) % 2])
         axis.set_title(f"weighted terms of the {side}", fontsize=10)
         axis.set_xlabel("step")
         axis.spines[["top", "right"]].set_visible(False)
@@ -51,13 +54,13 @@ def loss_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> None:
     _write(path, figure)
 
 
-def _curve(axis: Axes, label: str, log: Sequence[Mapping[str, Any]]) -> None:
+def _curve(axis: Axes, label: str, log: Sequence[Mapping[str, Any]], **style: str) -> None:
     steps, values = zip(
         *((line["step"], line["weighted"][label]) for line in log if label in line["weighted"]), strict=True
     )
     window = max(1, len(values) // 40)
     smooth = np.convolve(values, np.ones(window) / window, mode="valid")
-    axis.plot(steps[window - 1 :], smooth, label=label, linewidth=1.3)
+    axis.plot(steps[window - 1 :], smooth, label=label, linewidth=1.3, **style)
 
 
 def _write(path: Path, figure: Figure) -> None:
