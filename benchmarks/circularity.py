@@ -14,12 +14,8 @@ import argparse
 import itertools
 import json
 import math
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +33,7 @@ from skimage.measure import find_contours, label
 from skimage.segmentation import expand_labels
 
 from lossbench.networks import resnet
+from lossbench.record import environment
 
 Array = NDArray[np.float64]
 Inside = Callable[[Array, Array], Any]  # pixels from the middle of the image -> whether the point is in the shape
@@ -330,32 +327,6 @@ def cost(rounds: int) -> list[dict[str, Any]]:
 # --- report -----------------------------------------------------------------------------------------------------------
 
 
-def environment() -> dict[str, Any]:
-    """The machine and the versions that matter."""
-    info = Path("/proc/cpuinfo")
-    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    packages = ("torch", "kornia", "opencv-python", "scikit-image", "numpy", "scipy")
-    return {
-        "cpu": models[0].partition(":")[2].strip() if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-    }
-
-
-def git(*arguments: str) -> str | None:
-    """What git answers here; None without git or outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
 def shown(value: float | None) -> str:
     """Three digits."""
     return "-" if value is None else f"{value:.3f}"
@@ -398,13 +369,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    rows, status = accuracy(options.seed), git("status", "--porcelain")
+    rows = accuracy(options.seed)
     report = {
         "schema": 1,
         "what": "circularity loss: accuracy against analytic truth, OpenCV and scikit-image; cost beside a generator",
-        "environment": environment(),
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": None if status is None else bool(status),
+        "environment": environment("cpu", torch.get_num_threads()),
         "seed": options.seed,
         "accuracy": rows,
         "summary": summary(rows),

@@ -19,6 +19,8 @@ from typing import Any
 
 from scipy.stats import t as student
 
+from lossbench.metrics import METRICS
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = ("README.md", "docs/losses.md", "docs/results.md")
@@ -75,6 +77,64 @@ def every_seed() -> str:
     return _markdown(rows)
 
 
+def circularity_accuracy() -> str:
+    """Mean and worst error by kind of shape, three estimators side by side."""
+    report = _load("circularity")
+    names = {"loss": "the loss", "cv2": "OpenCV", "skimage": "scikit-image"}
+    rows = [["pictures", "n", *names.values()]]
+    for group in report["summary"]["groups"]:
+        rows.append([group["group"], str(group["n"]), *(_error(group[name]) for name in names)])
+    ranks = report["summary"]["spearman_over_blobs"]
+    blobs = ", ".join(f"{pair.replace(', ', ' and ')} {value:.3f}" for pair, value in ranks.items())
+    caption = (
+        "Mean (worst) absolute error of circularity against the analytic truth; OpenCV's is 4 pi A / P^2 of its "
+        f"contour, scikit-image's of a sub-pixel contour. "
+        f"Spearman over {report['summary']['blobs']} noisy blobs: {blobs}. "
+    )
+    return "\n\n".join([_markdown(rows), caption + _machine(report["environment"])])
+
+
+def circularity_cost() -> str:
+    """Forward and backward as a share of a generator's forward."""
+    report = _load("circularity")
+    rows = [["what", "px", "CPU ms", "quartiles", "n", "share of a generator's forward at 256 px"]]
+    for row in report["cost"]:
+        what = row["what"] + {None: "", True: ", each object", False: ", one object"}[row["objects"]]
+        low, high = row["cpu_ms_quartiles"]
+        share = f"{100 * row['share_of_generator_forward']:.1f} %"
+        rows.append([what, str(row["size"]), f"{row['cpu_ms']:.1f}", f"{low:.1f} to {high:.1f}", str(row["n"]), share])
+    caption = "Forward and backward of the loss, one image, interleaved with the forward of resnet_9blocks. "
+    return "\n\n".join([_markdown(rows), caption + _machine(report["environment"])])
+
+
+def emoji() -> str:
+    """One run on real images, beside the copy."""
+    record = _load("emoji")
+    rows = [["metric", "better", "A2B", "A2B copy", "B2A", "B2A copy", "n"]]
+    for name, metric in METRICS.items():
+        columns = [record["metrics"][way][what][name] for way in ("A2B", "B2A") for what in ("translation", "copy")]
+        numbers = [f"{column['value']:.4g}" for column in columns]
+        rows.append([f"{name} ({metric.unit})", metric.better, *numbers, str(columns[0]["n"])])
+    caption = (
+        f"Seed {record['config']['train.seed']}, {record['steps_done']} steps, "
+        f"{record['speed']['median']:.2f} s per step (median), peak memory {record['peak_memory_mb']:.0f} MB. "
+        f"{_machine(record['environment'])}"
+    )
+    return "\n\n".join([_markdown(rows), caption])
+
+
+def _error(one: dict[str, Any]) -> str:
+    return "not read" if one["mae"] is None else f"{one['mae']:.3f} ({one['max']:.3f})"
+
+
+def _machine(environment: dict[str, Any]) -> str:
+    threads = environment["threads"]
+    return (
+        f"{environment['cpu']}, {threads} thread{'s' * (threads > 1)}, torch {environment['packages']['torch']}; "
+        f"commit {str(environment['commit'])[:10]}{', changed since' if environment['dirty'] else ''}."
+    )
+
+
 def welch(one: Sequence[float], other: Sequence[float], level: float = 0.95) -> tuple[float, float]:
     """Return Welch's interval of mean(other) - mean(one)."""
     parts = [statistics.variance(some) / len(some) for some in (one, other)]
@@ -90,13 +150,12 @@ def _mean(values: Sequence[float]) -> str:
 
 def _facts(runs: Sequence[dict[str, Any]]) -> str:
     """Where the numbers come from: n, machine, commit."""
-    machine = runs[0]["environment"]
-    commits = ", ".join(dict.fromkeys(f"{run['environment']['commit'] or 'none'}"[:10] for run in runs))
     count = len({run["seed"] for run in runs})
-    return (
-        f"{count} seeds a cell, {runs[0]['n']} test images, {runs[0]['steps']} steps; {machine['cpu']}, "
-        f"{machine['threads']} thread, torch {machine['packages']['torch']}; commit {commits}."
-    )
+    commits = {run["environment"]["commit"] for run in runs}
+    if len(commits) > 1:
+        raise SystemExit(f"runs of different commits stand in one table: {commits}")
+    cells = f"{count} seeds a cell, {runs[0]['n']} test images, {runs[0]['steps']} steps; "
+    return cells + _machine(runs[0]["environment"])
 
 
 def _load(name: str) -> Any:
@@ -108,7 +167,9 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body))
 
 
-TABLES: dict[str, Callable[[], str]] = {"seeds": seeds, "every_seed": every_seed}
+TABLES: dict[str, Callable[[], str]] = {
+    each.__name__: each for each in (seeds, every_seed, circularity_accuracy, circularity_cost, emoji)
+}
 
 if __name__ == "__main__":
     main()

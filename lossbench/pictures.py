@@ -54,7 +54,7 @@ def loss_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> None:
     _write(path, figure)
 
 
-def _curve(axis: Axes, label: str, log: Sequence[Mapping[str, Any]], **style: str) -> None:
+def _curve(axis: Axes, label: str, log: Sequence[Mapping[str, Any]], **style: Any) -> None:
     steps, values = zip(
         *((line["step"], line["weighted"][label]) for line in log if label in line["weighted"]), strict=True
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 SCHEMA = 1
-PACKAGES = ("lossbench", "torch", "kornia", "opencv-python", "scikit-image", "numpy", "pluggy")
+PACKAGES = ("lossbench", "torch", "kornia", "opencv-python", "scikit-image", "scipy", "numpy", "pluggy")
 
 
 def create(directory: Path) -> None:

@@ -23,6 +23,14 @@ def stream(*key: object, device: torch.device | str = "cpu") -> torch.Generator:
 @contextmanager
 def isolated(*key: object) -> Iterator[None]:
     """Run code that draws from torch's global state (dropout, initialisers) under its own stream, and restore it."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(derive(*key))
+    generators = [torch.default_generator]
+    if torch.cuda.is_initialized():
+        generators.append(torch.cuda.default_generators[torch.cuda.current_device()])
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(derive(*key))
         yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)

@@ -45,13 +45,11 @@ class Trainer:
         pool: PoolSettings,
         hook: pluggy.HookRelay,
     ) -> None:
-        self.objective, self.networks, self.batches, self.settings, self.hook = (
-            objective,
-            networks,
-            batches,
-            settings,
-            hook,
-        )
+        self.objective = objective
+        self.networks = networks
+        self.batches = batches
+        self.settings = settings
+        self.hook = hook
         self.seed = settings.seed
         self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
         self.device = torch.device(settings.device)
@@ -61,6 +59,7 @@ class Trainer:
             network.autocast = torch.bfloat16 if settings.precision == "bf16" else None
         self.pools = {direction: Pool(pool.size) for direction in networks.D}
         self.plans: dict[tuple[Bound, ...], Plan] = {}
+        self.seen_once: set[Bound] = set()
         self.weights = {bound.label: torch.ones((), device=self.device, dtype=self.dtype) for bound in objective.terms}
         self.complete_lazy_modules()
         self.parameters = {
@@ -96,7 +95,10 @@ class Trainer:
             values |= self.backward(step, component, views)
         self.freeze_discriminators(False)
         for direction, terms in how.critics.items():
-            values |= self.backward(step, terms, {direction: self.look_critically(step, direction, views[direction])})
+            with torch.no_grad():
+                seen_fake, seen_real = views[direction]["seen_fake"], views[direction]["seen_real"]
+            pooled = self.pools[direction].exchange(seen_fake, rng.stream(self.seed, step, "pool", direction))
+            values |= self.backward(step, terms, {direction: self.look_critically(step, direction, pooled, seen_real)})
         return values
 
     def backward(self, step: int, terms: Sequence[Bound], views: Mapping[str, Views]) -> dict[str, Tensor]:
@@ -104,7 +106,9 @@ class Trainer:
         values: dict[str, Tensor] = {}
         weighted: dict[str, Tensor] = {}
         for bound in terms:
-            for label, value in self.evaluate(bound, views[bound.direction], step).items():
+            parts = self.evaluate(bound, views[bound.direction], step)
+            self.check_gradient(bound, parts)
+            for label, value in parts.items():
                 values[label] = value.detach()
                 weighted[label] = value * self.weights[bound.label]
         images = {
@@ -129,11 +133,10 @@ class Trainer:
         if all(map(math.isfinite, numbers)):
             return dict(zip(values, numbers, strict=False))
         wrong = [label for label, number in zip(values, numbers, strict=False) if not math.isfinite(number)]
-        what = (
-            f"the value of {wrong[0]} is not finite" if wrong else f"the gradient of {self.culprit(step)} is not finite"
-        )
+        what = f"the value of {wrong[0]}" if wrong else f"the gradient of {self.culprit(step)}"
         raise Diverged(
-            f"Step {step}: {what}. Nothing was updated with it. Try a smaller weight, or a smaller --set train.lr."
+            f"Step {step}: {what} is not finite. Nothing was updated with it. "
+            "Try a smaller weight, or a smaller --set train.lr."
         )
 
     def culprit(self, step: int) -> str:
@@ -150,37 +153,28 @@ class Trainer:
         """Return the generators' views of every direction."""
         batch = {domain: images.to(self.device, self.dtype) for domain, images in self.batches[step - 1].items()}
         once = Once()
-        views = {}
+        views: dict[str, Views] = {}
         for direction in self.objective.recipe.directions:
             source, target = direction.split("2")
-            given = {"real": batch[source], "target": batch[target], "G": self.networks.G[direction]}
+            given: dict[str, Any] = {"real": batch[source], "target": batch[target], "G": self.networks.G[direction]}
             given |= {"G_inverse": self.networks.G.get(f"{target}2{source}"), "D": self.networks.D.get(direction)}
-            views[direction] = Views(
-                how.tables[direction], given | self.common(step, once), self.within(step, direction)
-            )
+            given["progress"] = self.progress_tensor(step)
+            views[direction] = Views(how.tables[direction], given, once, self.within(step, direction))
         if len(views) == 2:
             one, other = views.values()
             one.other, other.other = other, one
         return views
 
-    def look_critically(self, step: int, direction: str, views: Views) -> Views:
-        """Return the discriminator's views: both images without graph, the fakes from the pool."""
-        with torch.no_grad():
-            seen_fake, seen_real = views["seen_fake"], views["seen_real"]
-        pooled = self.pools[direction].exchange(seen_fake, rng.stream(self.seed, step, "pool", direction))
-        given = {"seen_fake": pooled, "seen_real": seen_real, "D": self.networks.D[direction]}
-        return Views(CRITIC, given | self.common(step, Once()), self.within(step, f"{direction}:D"))
-
-    def common(self, step: int, once: Once) -> dict[str, Any]:
-        """Return what both sides are given."""
-        progress = torch.tensor(self.progress(step), device=self.device, dtype=self.dtype)
-        return {"progress": progress, "once": once}
+    def look_critically(self, step: int, direction: str, seen_fake: Tensor, seen_real: Tensor) -> Views:
+        """Return the discriminator's views: both images without graph."""
+        given: dict[str, Any] = {"seen_fake": seen_fake, "seen_real": seen_real, "D": self.networks.D[direction]}
+        given["progress"] = self.progress_tensor(step)
+        return Views(CRITIC, given, Once(), self.within(step, f"{direction}:D"))
 
     def within(self, step: int, where: str) -> Any:
         """Return what a view is computed within: dropout draws from a stream of its own."""
-        if not any(network.draws for network in self.networks.named().values()):
-            return lambda name: nullcontext()
-        return partial(rng.isolated, self.seed, step, where)
+        draws = any(network.draws for network in self.networks.named().values())
+        return partial(rng.isolated, self.seed, step, where) if draws else lambda name: nullcontext()
 
     def evaluate(self, bound: Bound, views: Views, step: int) -> dict[str, Tensor]:
         """Call a term; return its parts by label. It may not change what it was given."""
@@ -204,6 +198,16 @@ class Trainer:
                 )
         return _parts(bound, result)
 
+    def check_gradient(self, bound: Bound, parts: Mapping[str, Tensor]) -> None:
+        """Refuse a term that, the first time it counts, has a value and no gradient: it would train nothing."""
+        if bound not in self.seen_once:
+            self.seen_once.add(bound)
+            if not any(value.requires_grad or value == 0 for value in parts.values()):
+                raise PluginError(
+                    f"{bound.label} ({bound.origin}) has no gradient: it trains nothing. Look for detach, no_grad, a "
+                    "rounding or a threshold, or edges that are not differentiable (Canny)."
+                )
+
     def precision(self, bound: Bound) -> AbstractContextManager[Any]:
         """Return the context of a term: the networks' precision only where its plugin opted in."""
         lower = bound.autocast and self.settings.precision == "bf16"
@@ -224,6 +228,10 @@ class Trainer:
         """Return how much of the run lies before this step."""
         return (step - 1) / self.settings.steps
 
+    def progress_tensor(self, step: int) -> Tensor:
+        """Return the progress as terms are given it."""
+        return torch.tensor(self.progress(step), device=self.device, dtype=self.dtype)
+
     def learning_rate(self, step: int) -> float:
         """Return the rate: constant at first, then straight down towards 0 at the end."""
         left = (1 - self.progress(step)) / max(1 - self.settings.constant, 1 / self.settings.steps)
@@ -236,14 +244,18 @@ class Trainer:
 
     def complete_lazy_modules(self) -> None:
         """Show each loss that is a module one step, in eval mode and without gradient, so that it knows its shapes."""
+        modules = [*self.networks.named().values(), *self.objective.modules.values()]
+        for module in modules:
+            module.eval()
         with torch.no_grad():
             for bound in self.objective.terms:
                 if isinstance(bound.term, nn.Module):
-                    views = self.look(1, plan([bound], self.objective.recipe, fuse=False))[bound.direction]
-                    seen = self.look_critically(1, bound.direction, views) if bound.side == "discriminator" else views
-                    bound.term.eval()
+                    seen = self.look(1, plan([bound], self.objective.recipe, fuse=False))[bound.direction]
+                    if bound.side == "discriminator":
+                        seen = self.look_critically(1, bound.direction, seen["seen_fake"], seen["seen_real"])
                     self.evaluate(bound, seen, 1)
-                    bound.term.train()
+        for module in modules:
+            module.train()
 
 
 def _parameters(modules: Iterable[nn.Module]) -> list[nn.Parameter]:

@@ -96,10 +96,11 @@ class Views:
     """The views of one direction in one step. ``other`` is the opposite direction's."""
 
     def __init__(
-        self, table: Table, given: Mapping[str, Any], within: Callable[[str], AbstractContextManager[None]]
+        self, table: Table, given: Mapping[str, Any], once: Once, within: Callable[[str], AbstractContextManager[None]]
     ) -> None:
         self.table = table
-        self.known = dict(given)
+        self.known = {**given, "once": once}
+        self.once = once
         self.within = within
         self.other: Views | None = None
 
@@ -120,3 +121,4 @@ class Views:
     def forget(self) -> None:
         """Keep values, drop graphs."""
         self.known.update({name: image.detach() for name, image in self.images().items()})
+        self.once.forget()

@@ -19,6 +19,7 @@ TINY = {
     "data.load_size": 36,
     "train.steps": 4,
     "train.batch": 1,
+    "train.lr": 2e-4,
     "model.generator": "resnet_1blocks",
     "model.ngf": 4,
     "model.ndf": 4,

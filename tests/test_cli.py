@@ -63,9 +63,8 @@ def test_flags_and_set_reach_the_same_keys(lossbench):
         return tomllib.loads(lossbench("run", *arguments, "--print-config")[1])
 
     flags = keys("--batch", 3, "--seed", 4, "--precision", "bf16", "--strategy", "fused", "--every", 7)
-    assert flags == keys(
-        *"--set train.batch=3 --set train.seed=4 --set train.precision=bf16 --set train.strategy=fused --set train.every=7".split()
-    )
+    pairs = ["batch=3", "seed=4", "precision=bf16", "strategy=fused", "every=7"]
+    assert flags == keys(*(f"--set=train.{pair}" for pair in pairs))
 
 
 @pytest.mark.parametrize(

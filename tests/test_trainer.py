@@ -411,6 +411,33 @@ def test_a_term_must_return_a_scalar(tiny):
         run.trainer.step(1)
 
 
+def test_a_term_that_trains_nothing_is_refused(tiny):
+    run = tiny("cycle", {"idle": (lambda fake: fake.detach().abs().mean(), 1.0)})
+    with pytest.raises(PluginError, match=r"A2B/idle .* has no gradient: it trains nothing"):
+        run.trainer.step(1)
+
+
+def test_a_lazy_module_on_the_discriminators_side_leaves_the_pool_alone(tiny, write_plugin):
+    path = write_plugin(
+        "critic",
+        """
+import torch
+class Critic(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.LazyLinear(1)
+    def forward(self, pred_real, pred_fake):
+        return self.head(pred_real.mean(dim=(2, 3))).mean() - self.head(pred_fake.mean(dim=(2, 3))).mean()
+@hookimpl
+def lossbench_loss():
+    return LossSpec(lambda: Adversary(discriminator=Critic()))
+""",
+    )
+    run = tiny(f"gan,{path}")
+    assert run.objective.modules["A2B/critic:D"].head.weight.shape == (1, 1)
+    assert not run.trainer.pools["A2B"].kept
+
+
 def test_an_error_inside_a_term_names_the_plugin(tiny):
     run = tiny("cycle", {"broken": (lambda fake: fake.nothing(), 1.0)})
     with pytest.raises(PluginError, match=r"A2B/broken \(broken in python\) failed at step 1: AttributeError"):

@@ -11,7 +11,7 @@ from lossbench.views import CONDITIONAL, CRITIC, CRITIC_NAMES, FUSED, MEANING, P
 
 
 def views(table=PLAIN, **given):
-    return Views(table, given, lambda name: nullcontext())
+    return Views(table, given, Once(), lambda name: nullcontext())
 
 
 def test_a_view_needs_what_its_parameters_are_called():
@@ -98,6 +98,25 @@ def test_once_runs_an_image_without_gradient_with_gradients_off():
     once = Once()
     assert not once(lambda image: image * weight, torch.ones(1)).requires_grad
     assert once(lambda image: image * weight, torch.ones(1, requires_grad=True)).requires_grad
+
+
+def test_forgetting_drops_what_once_remembers_with_a_graph():
+    weight = torch.ones(1, requires_grad=True)
+    seen = views(real=torch.ones(1), G=lambda image: image * weight)
+    calls = []
+
+    def f(image):
+        calls.append(1)
+        return image * 2
+
+    fake, real = seen["fake"], seen["real"]
+    for _ in range(2):
+        seen["once"](f, fake)
+        seen["once"](f, real)
+    seen.forget()
+    seen["once"](f, fake)
+    seen["once"](f, real)
+    assert len(calls) == 3
 
 
 def test_once_keys_on_autocast():
