@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lossbench.data import Source
 from lossbench.errors import OptionError, near_miss
 from lossbench.hookspecs import LossSpec, Recipe, Term, Weight
-from lossbench.objective import Choice, weights
+from lossbench.objective import Choice
 from lossbench.options import declared, resolve, validated
 from lossbench.registry import Origin, Plugin, listing, load
 
@@ -74,7 +74,6 @@ class Config:
     words: tuple[str, ...]  # --plugins, in order
     recipe_name: str
     recipe: Recipe
-    preset: str | None
     train: TrainSettings
     data: DataSettings
     pool: PoolSettings
@@ -90,11 +89,9 @@ class Config:
             values = values if isinstance(values, Mapping) else values.model_dump()
             keys |= {f"{section}.{key}": value for key, value in values.items()}
         for choice in (*([self.adversary] if self.adversary else []), *self.chosen):
-            spec, name = choice.plugin.spec, choice.plugin.origin.name
-            options = {key: option.default for key, option in declared(spec.builder).items()} | dict(choice.settings)
-            options |= weights(choice, self.recipe) if any("." in key for key in options) else {"weight": spec.weight}
-            keys |= {f"{name}.{key}": choice.settings.get(key, value) for key, value in options.items()}
-        return {key: value for key, value in keys.items() if value is not None and not callable(value)}
+            keys |= {f"{choice.plugin.origin.name}.{key}": value for key, value in choice.resolved(self.recipe).items()}
+        plain = {key: str(value) if isinstance(value, Path) else value for key, value in keys.items()}
+        return {key: value for key, value in plain.items() if value is not None and not callable(value)}
 
     def toml(self) -> str:
         """Return the settings as TOML that `--config` reads back."""
@@ -142,6 +139,15 @@ def nested(keys: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
+def overlaid(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay dotted keys over each other, later wins: ``x.weight`` over ``x.weight.A2B`` too."""
+    keys: dict[str, Any] = {}
+    for layer in layers:
+        kept = {key: value for key, value in keys.items() if not any(key.startswith(f"{over}.") for over in layer)}
+        keys = {**kept, **layer}
+    return keys
+
+
 def configure(
     words: Sequence[str] | None,
     functions: Mapping[str, tuple[Term, Weight]],
@@ -159,51 +165,28 @@ def configure(
     recipe: Recipe = load("recipes", recipe_name).spec
     words = list(recipe.losses if words is None and not functions else words or ())
     plugins = [load("losses", word) for word in words]
-    plugins += [
-        Plugin(Origin(name, "python"), LossSpec(lambda term=term: term, weight))
-        for name, (term, weight) in functions.items()
-    ]
+    plugins += [_function(name, *loss) for name, loss in functions.items()]
     names = [plugin.origin.name for plugin in plugins]
     if twice := [name for name in names if names.count(name) > 1]:
         raise OptionError(f"`{twice[0]}` is chosen twice. Name each plugin once.")
     adversary = load("losses", recipe.adversary) if recipe.adversary and recipe.adversary not in names else None
 
-    defaults = source.defaults(_integer(given, "data.size"))
-    defaults = {**recipe.defaults(defaults["data.size"]), **defaults}
     known = {f"model.{key}" for builder in recipe.networks for key in declared(builder)}
-    defaults = {key: value for key, value in defaults.items() if not key.startswith("model.") or key in known}
-    everything = {**defaults, **_preset(recipe, recipe_name, preset, given, names), **given}
-    owners = {
-        *SECTIONS,
-        "model",
-        *names,
-        *([adversary.origin.name] if adversary else []),
-        *([preset] if preset else []),
-    }
-    by_owner: dict[str, dict[str, Any]] = {owner: {} for owner in owners}
-    for key, value in everything.items():
-        owner, _, option = key.partition(".")
-        if owner not in owners or not option:
-            raise OptionError(_unknown(key, owners, names))
-        by_owner[owner][option] = value
-    model = model_options(recipe, by_owner["model"])
-    train = validated(TrainSettings, by_owner["train"], "train")
-    data = validated(DataSettings, by_owner["data"], "data")
-    if train.epochs and "train.steps" in given:
-        raise OptionError("train.steps and train.epochs are both set. Give one of them.")
-    if data.load_size < data.size:
-        raise OptionError(f"data.load_size={data.load_size} is less than data.size={data.size}. Crops must fit.")
+    owners = [*SECTIONS, *names] + ([adversary.origin.name] if adversary else [])
+    of_data = source.defaults(_integer(given, "data.size"))
+    defaults = overlaid(recipe.defaults(of_data["data.size"]), of_data, _preset(recipe, recipe_name, preset, given))
+    defaults = {key: value for key, value in defaults.items() if key in known or key.partition(".")[0] in owners}
+    by_owner = _by_owner(overlaid(defaults, given), [*owners, "model", *([preset] if preset else [])], names)
     return Config(
         words=tuple(words),
         recipe_name=recipe_name,
         recipe=recipe,
-        preset=preset,
-        model=model,
+        train=_train(by_owner["train"], given),
+        data=_data(by_owner["data"]),
+        pool=validated(PoolSettings, by_owner["pool"], "pool"),
+        model=model_options(recipe, by_owner["model"]),
         chosen=tuple(Choice(plugin, by_owner[plugin.origin.name]) for plugin in plugins),
         adversary=Choice(adversary, by_owner[adversary.origin.name]) if adversary else None,
-        train=train,
-        data=data,
-        pool=validated(PoolSettings, by_owner["pool"], "pool"),
     )
 
 
@@ -219,26 +202,49 @@ def model_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
     return resolved
 
 
+def _function(name: str, term: Term, weight: Weight) -> Plugin:
+    return Plugin(Origin(name, "python"), LossSpec(lambda: term, weight))
+
+
 def _integer(given: Mapping[str, Any], key: str) -> int | None:
     value = given.get(key)
     return value if isinstance(value, int) else None  # anything else is refused when the section is validated
 
 
-def _preset(
-    recipe: Recipe, recipe_name: str, preset: str | None, given: Mapping[str, Any], names: Sequence[str]
-) -> dict[str, float]:
-    """Return a preset's weights of the chosen losses."""
+def _preset(recipe: Recipe, recipe_name: str, preset: str | None, given: Mapping[str, Any]) -> Mapping[str, float]:
     if preset is None:
         return {}
     if preset not in recipe.presets:
-        known = ", ".join(recipe.presets) or "none"
-        raise OptionError(
-            f"No preset `{preset}`.{near_miss(preset, recipe.presets)} Presets of {recipe_name}: {known}."
-        )
-    function = recipe.presets[preset]
+        close, known = near_miss(preset, recipe.presets), ", ".join(recipe.presets) or "none"
+        raise OptionError(f"No preset `{preset}`.{close} Presets of {recipe_name}: {known}.")
     options = {key.partition(".")[2]: value for key, value in given.items() if key.startswith(f"{preset}.")}
-    weights = function(**resolve(function, options, preset))
-    return {key: value for key, value in weights.items() if key.partition(".")[0] in names}
+    function = recipe.presets[preset]
+    return function(**resolve(function, options, preset))
+
+
+def _by_owner(keys: Mapping[str, Any], owners: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return options by section or plugin; a key of nobody's is an error."""
+    found: dict[str, dict[str, Any]] = {owner: {} for owner in owners}
+    for key, value in keys.items():
+        owner, _, option = key.partition(".")
+        if owner not in found or not option:
+            raise OptionError(_unknown(key, owners, names))
+        found[owner][option] = value
+    return found
+
+
+def _train(options: Mapping[str, Any], given: Mapping[str, Any]) -> TrainSettings:
+    train = validated(TrainSettings, options, "train")
+    if train.epochs and "train.steps" in given:
+        raise OptionError("train.steps and train.epochs are both set. Give one of them.")
+    return train
+
+
+def _data(options: Mapping[str, Any]) -> DataSettings:
+    data = validated(DataSettings, options, "data")
+    if data.load_size < data.size:
+        raise OptionError(f"data.load_size={data.load_size} is less than data.size={data.size}. Crops must fit.")
+    return data
 
 
 def _unknown(key: str, owners: Collection[str], names: Sequence[str]) -> str:

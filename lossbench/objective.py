@@ -28,6 +28,37 @@ class Choice:
     plugin: Plugin
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    def options(self) -> dict[str, Any]:
+        """Return the builder's options, validated, defaults filled in."""
+        given = {key: value for key, value in self.settings.items() if key.partition(".")[0] != "weight"}
+        spec, name = self.plugin.spec, self.plugin.origin.name
+        return resolve(spec.builder, given, name, also=f", weight={spec.weight}")
+
+    def weights(self, recipe: Recipe) -> dict[str, Weight]:
+        """Return the weight of each direction: its own, ``weight.A2B``, or that of all, ``weight``."""
+        name, directions = self.plugin.origin.name, recipe.directions
+        for key in self.settings:
+            word, _, direction = key.partition(".")
+            if word == "weight" and direction and direction not in directions:
+                close, known = near_miss(direction, directions), ", ".join(directions)
+                raise OptionError(f"{name}.{key}: no direction `{direction}`.{close} There are: {known}.")
+        common = self.settings.get("weight", self.plugin.spec.weight)
+        found = {direction: self.settings.get(f"weight.{direction}", common) for direction in directions}
+        for weight in found.values():
+            number = isinstance(weight, int | float) and not isinstance(weight, bool) and math.isfinite(weight)
+            if not number and not callable(weight):
+                raise OptionError(
+                    f"{name}.weight={weight!r}: a weight is a finite number, or from Python a function of progress."
+                )
+        return found
+
+    def resolved(self, recipe: Recipe) -> dict[str, Any]:
+        """Return options and weights as settings; directions apart only where they differ."""
+        weights = self.weights(recipe)
+        alike = len(set(weights.values())) == 1
+        apart = {f"weight.{direction}": weight for direction, weight in weights.items()}
+        return {**self.options(), **({"weight": next(iter(weights.values()))} if alike else apart)}
+
 
 @dataclass(frozen=True, eq=False)
 class Bound:
@@ -64,6 +95,7 @@ class Objective:
 
     recipe: Recipe
     terms: tuple[Bound, ...]
+    adversary: Choice | None  # the recipe's own, where no chosen loss took its place
 
     @property
     def critic_steps(self) -> int:
@@ -119,25 +151,22 @@ def compose(chosen: Sequence[Choice], adversary: Choice | None, recipe: Recipe, 
         PluginError: a term that asks for what the recipe lacks, or a discriminator without use or training.
     """
     terms = [bound for choice in chosen for bound in _bind(choice, recipe, seed)]
-    if adversary and not any(bound.adversary and bound.side == "generator" for bound in terms):
+    if any(bound.adversary and bound.side == "generator" for bound in terms):
+        adversary = None
+    elif adversary:
         terms = _bind(adversary, recipe, seed) + terms
-    elif adversary and adversary.settings:
-        name, key = adversary.plugin.origin.name, next(iter(adversary.settings))
-        raise OptionError(f"{name}.{key} is set, but a chosen loss takes the place of {name}. Drop the setting.")
     terms = [bound for bound in terms if callable(bound.weight) or bound.weight != 0]
     for direction in recipe.directions:
         _check_discriminator([bound for bound in terms if bound.direction == direction], recipe)
     if not any(bound.side == "generator" for bound in terms):
         raise OptionError("Nothing is left to train the generators: every weight is 0. Name a loss with --plugins.")
-    return Objective(recipe, tuple(terms))
+    return Objective(recipe, tuple(terms), adversary)
 
 
 def _bind(choice: Choice, recipe: Recipe, seed: int) -> list[Bound]:
     spec, origin = choice.plugin.spec, choice.plugin.origin
     assert isinstance(spec, LossSpec)
-    each = weights(choice, recipe)
-    given = {key: value for key, value in choice.settings.items() if key.partition(".")[0] != "weight"}
-    options = resolve(spec.builder, given, origin.name, also=f", weight={spec.weight}")
+    weights, options = choice.weights(recipe), choice.options()
     bound: list[Bound] = []
     for direction in recipe.directions:
         with rng.isolated(seed, "build", direction, origin.name):
@@ -150,7 +179,7 @@ def _bind(choice: Choice, recipe: Recipe, seed: int) -> list[Bound]:
             if term is not None:
                 _check_term(term, side, origin, recipe)
                 scaled = side == "generator" or sides["generator"] is None
-                place = (direction, origin, side, term, needs(term), options, each[f"weight.{direction}"], scaled)
+                place = (direction, origin, side, term, needs(term), options, weights[direction], scaled)
                 bound.append(Bound(*place, spec.autocast, adversary))
     return bound
 
@@ -162,26 +191,6 @@ def _call(spec: LossSpec, options: Mapping[str, Any], origin: Origin) -> Any:
         raise
     except Exception as error:
         raise PluginError(f"{origin} cannot be built: {type(error).__name__}: {error}.") from error
-
-
-def weights(choice: Choice, recipe: Recipe) -> dict[str, Weight]:
-    """Return the weight of each direction, ``weight.A2B``: its own, or that of all, ``weight``."""
-    name, settings = choice.plugin.origin.name, choice.settings
-    for key in settings:
-        word, _, direction = key.partition(".")
-        if word == "weight" and direction and direction not in recipe.directions:
-            known = ", ".join(recipe.directions)
-            close = near_miss(direction, recipe.directions)
-            raise OptionError(f"{name}.{key}: no direction `{direction}`.{close} There are: {known}.")
-    common = settings.get("weight", choice.plugin.spec.weight)
-    found = {f"weight.{direction}": settings.get(f"weight.{direction}", common) for direction in recipe.directions}
-    for weight in found.values():
-        number = isinstance(weight, int | float) and not isinstance(weight, bool) and math.isfinite(weight)
-        if not number and not callable(weight):
-            raise OptionError(
-                f"{name}.weight={weight!r}: a weight is a finite number, or from Python a function of progress."
-            )
-    return found
 
 
 def _uses_D(bound: Bound, recipe: Recipe) -> bool:

@@ -121,8 +121,8 @@ def prepare(
     settled = replace(settled, train=_counted(settled, dataset))
     seed = settled.train.seed
     objective = compose(settled.chosen, settled.adversary, settled.recipe, seed)
-    if settled.adversary and settled.adversary.plugin.origin not in {bound.origin for bound in objective.terms}:
-        settled = replace(settled, adversary=None)
+    _check_replaced(settled, objective, given)
+    settled = replace(settled, adversary=objective.adversary)
     networks = build(settled.recipe, settled.model, objective.judged, seed)
     batches = Batches(
         dataset.train, batch=settled.train.batch, size=settled.data.size, flip=settled.data.flip,
@@ -264,6 +264,14 @@ def _source(given: Mapping[str, Any]) -> Source:
             where, seed if isinstance(seed, int) and seed >= 0 else 0
         )  # refused when its section is validated
     return Folders(Path(where), paired_test=bool(given.get("data.paired_test", False)))
+
+
+def _check_replaced(config: Config, objective: Objective, given: Mapping[str, Any]) -> None:
+    """Refuse settings of the recipe's adversary where a chosen loss took its place."""
+    if config.adversary and not objective.adversary:
+        name = config.adversary.plugin.origin.name
+        if useless := [key for key in given if key.startswith(f"{name}.")]:
+            raise OptionError(f"{useless[0]} is set, but a chosen loss takes the place of {name}. Drop the setting.")
 
 
 def _check_device(name: str) -> None:

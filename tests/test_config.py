@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from lossbench import OptionError
-from lossbench.config import flat, nested, parse_assignment, read_toml
+from lossbench.config import flat, nested, overlaid, parse_assignment, read_toml
 from lossbench.run import prepare
 
 SMALL = {"model.ngf": 4, "model.ndf": 4, "train.steps": 2}
@@ -149,3 +149,45 @@ def test_a_missing_toml_file_is_one_line(tmp_path):
 def test_print_config_is_toml():
     keys = tomllib.loads(prepare(settings=SMALL).config.toml())
     assert keys["train"]["steps"] == 2
+
+
+def test_a_weight_for_all_wins_over_an_earlier_one_for_a_direction():
+    keys = resolved(preset="junyanz", settings={"junyanz.lambda_A": 3.0, "cycle.weight": 8.0})
+    assert keys["cycle.weight"] == 8.0
+    assert (keys["idt.weight.A2B"], keys["idt.weight.B2A"]) == (5.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (({"a.b": 1}, {"a.b": 2}), {"a.b": 2}),
+        (({"a.w.X": 1, "a.v": 0}, {"a.w": 2}), {"a.w": 2, "a.v": 0}),
+        (({"a.w": 1}, {"a.w.X": 2}), {"a.w": 1, "a.w.X": 2}),
+        (({"a.w": 1, "a.w.X": 2},), {"a.w": 1, "a.w.X": 2}),
+    ],
+)
+def test_later_layers_win(layers, expected):
+    assert overlaid(*layers) == expected
+
+
+MINE = """
+@hookimpl
+def lossbench_loss():
+    return LossSpec(lambda: Adversary(lambda pred_fake: pred_fake.mean(), lambda pred_real: pred_real.mean()))
+"""
+
+
+def test_a_setting_of_an_adversary_that_is_not_used_is_refused(write_plugin):
+    path = write_plugin("mine", MINE)
+    assert "gan.mode" not in resolved(f"cycle,{path}")
+    with pytest.raises(
+        OptionError, match=r"gan\.mode is set, but a chosen loss takes the place of gan"
+    ):
+        resolved(f"cycle,{path}", settings={"gan.mode": "hinge"})
+
+
+def test_a_run_without_adversary_reads_back_without_one(tmp_path):
+    run = prepare("cycle", settings=SMALL | {"gan.weight": 0})
+    path = tmp_path / "c.toml"
+    path.write_text(run.config.toml())
+    assert not prepare(config=path).networks.D

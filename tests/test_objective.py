@@ -49,12 +49,6 @@ def test_a_term_that_uses_the_discriminators_answer_does_not():
     assert labels(compose([matching], gan(), BOTH, 0))[0] == "A2B/gan"
 
 
-def test_a_setting_of_an_adversary_that_is_not_used_is_refused():
-    mine = choice("mine", lambda: Adversary(lambda pred_fake: 0, lambda pred_real: 0))
-    with pytest.raises(OptionError, match=r"gan.mode is set, but a chosen loss takes the place of gan"):
-        compose([mine], gan(mode="hinge"), BOTH, 0)
-
-
 def test_weights_go_by_direction():
     objective = compose([choice("x", LossSpec(simple, weight=3.0), weight__B2A=7)], None, BOTH, 0)
     assert {bound.label: bound.weight_at(0) for bound in objective.terms} == {"A2B/x": 3.0, "B2A/x": 7}
