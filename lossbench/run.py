@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,22 +12,19 @@ from typing import Any
 
 import pluggy
 import torch
-from torch import Tensor
 
 from lossbench.checkpoint import save_weights
-from lossbench.config import DEFAULT_RECIPE, Config, configure, read_toml
+from lossbench.config import DEFAULT_RECIPE, Config, configure, overlaid, read_toml
 from lossbench.data import VARIANTS, Batches, Dataset, Folders, Shapes, Source
 from lossbench.errors import Diverged, LossbenchError, OptionError
 from lossbench.hookspecs import Term, Weight
-from lossbench.metrics import judge
 from lossbench.networks import Networks, build, check
 from lossbench.objective import Objective, compose
-from lossbench.pictures import loss_curves, sample_grid
+from lossbench.outcome import closing, opening, samples
+from lossbench.pictures import loss_curves
 from lossbench.record import (
-    SCHEMA,
     Log,
     create,
-    environment,
     free_directory,
     peak_memory,
     read_log,
@@ -39,9 +33,6 @@ from lossbench.record import (
 )
 from lossbench.registry import hook_manager, load
 from lossbench.trainer import Trainer
-from lossbench.translation import apply
-
-SAMPLES = 8
 
 
 @dataclass
@@ -104,15 +95,12 @@ def prepare(
     config: str | Path | None = None,
 ) -> Run:
     """Resolve settings, read the images, build objective and networks. Nothing is written."""
-    given = (
-        (read_toml(Path(config)) if config else {}) | dict(settings or {}) | ({"data.dir": str(data)} if data else {})
-    )
-    words = given.pop("plugins", None) if plugins is None else plugins
-    given.pop("plugins", None)
-    words = [word.strip() for word in words.split(",") if word.strip()] if isinstance(words, str) else words
-    recipe = recipe or given.get("recipe") or DEFAULT_RECIPE
-    preset = preset or given.get("preset")
-    given = {key: value for key, value in given.items() if key not in ("recipe", "preset")}
+    file = read_toml(Path(config)) if config else {}
+    given = overlaid(file, settings or {}, {"data.dir": str(data)} if data else {})
+    words = _words(given.pop("plugins", None) if plugins is None else plugins)
+    recipe = recipe or str(given.pop("recipe", DEFAULT_RECIPE))
+    preset = preset or given.pop("preset", None)
+    given = {key: value for key, value in given.items() if key not in ("plugins", "recipe", "preset")}
     source = _source(given)
     settled = configure(words, losses or {}, recipe, preset, given, source)
     check(settled.recipe, settled.model, settled.data.size)
@@ -140,12 +128,12 @@ def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()
     for observer in observers:
         run.hooks.register(load("observers", observer).spec if isinstance(observer, str) else observer)
     write_bytes(run.directory / "config.toml", run.config.toml().encode())
-    run.record = _opening(run)
+    run.record = opening(run)
     run.hooks.hook.lossbench_run_start(run=run)
     seconds: list[float] = []
     try:
         _train(run, seconds)
-        run.record |= {"status": "ok", "metrics": _closing(run)}
+        run.record |= {"status": "ok", "metrics": closing(run)}
     except BaseException as error:
         run.record |= {
             "status": "diverged" if isinstance(error, Diverged) else "failed",
@@ -167,7 +155,7 @@ def _train(run: Run, seconds: list[float]) -> None:
             run.trainer.step(step)
             seconds.append(time.perf_counter() - began)
             if step % settings.every == 0 or step == settings.steps:
-                _samples(run, step)
+                samples(run, step)
                 save_weights(run.directory / "weights", run.networks.named())
     finally:
         log.close()
@@ -192,68 +180,13 @@ def _finish(run: Run, seconds: Sequence[float]) -> None:
     run.hooks.hook.lossbench_run_end(run=run, record=run.record)
 
 
-def _opening(run: Run) -> dict[str, Any]:
-    config, data = run.config, run.dataset
-    dotted = config.dotted()
-    return {
-        "schema": SCHEMA,
-        "run_id": hashlib.sha256(json.dumps([dotted, data.fingerprint], sort_keys=True).encode()).hexdigest()[:16],
-        "status": "failed",
-        "error": None,
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "objective": run.objective.describe(),
-        "config": dotted,
-        "dataset": {
-            "name": data.name,
-            "fingerprint": data.fingerprint,
-            "n": {
-                f"{side}{domain}": len(images[domain])
-                for side, images in (("train", data.train), ("test", data.test))
-                for domain in "AB"
-            },
-            "size": config.data.size,
-            "paired_test": data.paired_test,
-        },
-        "parameters": {
-            name: sum(p.numel() for p in network.parameters()) for name, network in run.networks.named().items()
-        },
-        "environment": environment(str(run.trainer.device), torch.get_num_threads()),
-    }
-
-
-def _closing(run: Run) -> dict[str, Any]:
-    """Judge every direction on all test images, and beside it the input itself, as if it were the translation."""
-    metrics: dict[str, Any] = {}
-    for direction in run.config.recipe.directions:
-        source, target = direction.split("2")
-        real = run.dataset.test[source]
-        truth = run.dataset.test[target] if run.dataset.paired_test else None
-        fake = _translate(run, direction, real)
-        metrics[direction] = {
-            "translation": judge(fake, real=real, truth=truth),
-            "copy": judge(real, real=real, truth=truth),
-        }
-    return metrics
-
-
-def _samples(run: Run, step: int) -> None:
-    for direction in run.config.recipe.directions:
-        source, target = direction.split("2")
-        images = run.dataset.test[source]
-        chosen = torch.linspace(0, len(images) - 1, min(SAMPLES, len(images))).round().long()
-        real = images[chosen]
-        rows = {"input": real, "translation": _translate(run, direction, real)}
-        if f"{target}2{source}" in run.networks.G:
-            rows["round trip"] = _translate(run, f"{target}2{source}", rows["translation"])
-        if run.dataset.paired_test:
-            rows["truth"] = run.dataset.test[target][chosen]
-        folder = run.directory / "samples"
-        folder.mkdir(exist_ok=True)
-        sample_grid(folder / f"{direction}_{step:06}.png", rows)
-
-
-def _translate(run: Run, direction: str, images: Tensor) -> Tensor:
-    return apply(run.networks.G[direction], images, noise=run.config.recipe.noise_at_test, seed=run.config.train.seed)
+def _words(plugins: object) -> list[str] | None:
+    """``"cycle,idt"`` or a list -> names; None stays None."""
+    if isinstance(plugins, str):
+        plugins = [word.strip() for word in plugins.split(",") if word.strip()]
+    if plugins is not None and not (isinstance(plugins, Sequence) and all(isinstance(word, str) for word in plugins)):
+        raise OptionError(f"plugins={plugins!r}: name losses as in cycle,idt or, in TOML, as a list of names.")
+    return None if plugins is None else list(plugins)
 
 
 def _source(given: Mapping[str, Any]) -> Source:

@@ -180,9 +180,7 @@ def lossbench_loss():
 def test_a_setting_of_an_adversary_that_is_not_used_is_refused(write_plugin):
     path = write_plugin("mine", MINE)
     assert "gan.mode" not in resolved(f"cycle,{path}")
-    with pytest.raises(
-        OptionError, match=r"gan\.mode is set, but a chosen loss takes the place of gan"
-    ):
+    with pytest.raises(OptionError, match=r"gan\.mode is set, but a chosen loss takes the place of gan"):
         resolved(f"cycle,{path}", settings={"gan.mode": "hinge"})
 
 
