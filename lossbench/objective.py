@@ -141,7 +141,9 @@ def table(recipe: Recipe) -> Table:
     return CONDITIONAL if recipe.conditional else PLAIN
 
 
-def compose(chosen: Sequence[Choice], adversary: Choice | None, recipe: Recipe, seed: int) -> Objective:
+def compose(
+    chosen: Sequence[Choice], adversary: Choice | None, recipe: Recipe, seed: int, recipe_name: str = "given"
+) -> Objective:
     """Build every chosen loss for every direction of a recipe and check that what it asks for is to be had.
 
     The recipe's own ``adversary`` is put first when no chosen loss brings a generator's side of one.
@@ -150,11 +152,11 @@ def compose(chosen: Sequence[Choice], adversary: Choice | None, recipe: Recipe, 
         OptionError: an option or weight that cannot be.
         PluginError: a term that asks for what the recipe lacks, or a discriminator without use or training.
     """
-    terms = [bound for choice in chosen for bound in _bind(choice, recipe, seed)]
+    terms = [bound for choice in chosen for bound in _bind(choice, recipe, seed, recipe_name)]
     if any(bound.adversary and bound.side == "generator" for bound in terms):
         adversary = None
     elif adversary:
-        terms = _bind(adversary, recipe, seed) + terms
+        terms = _bind(adversary, recipe, seed, recipe_name) + terms
     terms = [bound for bound in terms if callable(bound.weight) or bound.weight != 0]
     for direction in recipe.directions:
         _check_discriminator([bound for bound in terms if bound.direction == direction], recipe)
@@ -163,7 +165,7 @@ def compose(chosen: Sequence[Choice], adversary: Choice | None, recipe: Recipe, 
     return Objective(recipe, tuple(terms), adversary)
 
 
-def _bind(choice: Choice, recipe: Recipe, seed: int) -> list[Bound]:
+def _bind(choice: Choice, recipe: Recipe, seed: int, recipe_name: str) -> list[Bound]:
     spec, origin = choice.plugin.spec, choice.plugin.origin
     assert isinstance(spec, LossSpec)
     weights, options = choice.weights(recipe), choice.options()
@@ -177,7 +179,7 @@ def _bind(choice: Choice, recipe: Recipe, seed: int) -> list[Bound]:
             sides = {"generator": adversary.generator, "discriminator": adversary.discriminator}
         for side, term in sides.items():
             if term is not None:
-                _check_term(term, side, origin, recipe)
+                _check_term(term, side, origin, recipe, recipe_name)
                 scaled = side == "generator" or sides["generator"] is None
                 place = (direction, origin, side, term, needs(term), options, weights[direction], scaled)
                 bound.append(Bound(*place, spec.autocast, adversary))
@@ -197,7 +199,7 @@ def _uses_D(bound: Bound, recipe: Recipe) -> bool:
     return "D" in {name.removeprefix("other_") for name in closure(bound.needs, table(recipe))}
 
 
-def _check_term(term: Any, side: Side, origin: Origin, recipe: Recipe) -> None:
+def _check_term(term: Any, side: Side, origin: Origin, recipe: Recipe, recipe_name: str) -> None:
     """Refuse a term that asks for a name which this side of this recipe does not have."""
     name = origin.name
     if not callable(term):
@@ -224,10 +226,8 @@ def _check_term(term: Any, side: Side, origin: Origin, recipe: Recipe) -> None:
             )
         if not both_ways and (asked != plain or {"rec", "G_inverse"} & {asked}):
             meaning = MEANING[plain] if asked == plain else "the opposite direction"
-            raise PluginError(
-                f"{name} asks for `{asked}`, {meaning}; the recipe has one direction, {recipe.directions[0]}, and no "
-                f"way back. Drop {name}, or use --recipe cyclegan."
-            )
+            way = f"recipe {recipe_name} has one direction, {recipe.directions[0]}, and no way back"
+            raise PluginError(f"{name} asks for `{asked}`, {meaning}; {way}. Drop {name}, or use --recipe cyclegan.")
 
 
 def _check_discriminator(terms: Sequence[Bound], recipe: Recipe) -> None:

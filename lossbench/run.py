@@ -108,7 +108,7 @@ def prepare(
     dataset = source.dataset(settled.data.size, settled.data.load_size)
     settled = replace(settled, train=_counted(settled, dataset))
     seed = settled.train.seed
-    objective = compose(settled.chosen, settled.adversary, settled.recipe, seed)
+    objective = compose(settled.chosen, settled.adversary, settled.recipe, seed, settled.recipe_name)
     _check_replaced(settled, objective, given)
     settled = replace(settled, adversary=objective.adversary)
     networks = build(settled.recipe, settled.model, objective.judged, seed)

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from kornia.contrib import connected_components_union_find
 from kornia.filters import gaussian_blur2d, spatial_gradient
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from lossbench import LossSpec, Term, hookimpl
@@ -169,7 +170,7 @@ def circularity_loss(
     mode: Literal["match", "reference", "maximise"] = "match",
     mask_fn: Callable[..., Tensor] | None = None,
     objects: bool = True,
-    memory: int = 256,
+    memory: PositiveInt = 256,
 ) -> Term:
     """With C = ``circularity``: ``mean presence(real) * smooth_l1(C(fake), C(real))``, beta 0.02.
 

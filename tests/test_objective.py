@@ -90,8 +90,8 @@ def test_the_description_says_where_a_loss_comes_from_and_how_it_is_set():
 @pytest.mark.parametrize(
     ("term", "message"),
     [
-        (lambda rec: 0, r"x asks for `rec`, the round trip; the recipe has one direction, A2B, and no way back. Drop x, or use --recipe cyclegan."),
-        (lambda other_fake: 0, r"x asks for `other_fake`, the opposite direction; the recipe has one direction"),
+        (lambda rec: 0, r"x asks for `rec`, the round trip; recipe given has one direction, A2B, and no way back. Drop x, or use --recipe cyclegan."),
+        (lambda other_fake: 0, r"x asks for `other_fake`, the opposite direction; recipe given has one direction"),
         (lambda fak: 0, r"asks for `fak`, which does not exist. Did you mean `fake`\?"),
         (lambda fake, power=2: 0, r"a term's parameters are plain names, without defaults, \* or \*\*; mend `power=2`"),
         (lambda *images: 0, r"mend `\*images`"),

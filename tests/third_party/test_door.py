@@ -72,7 +72,7 @@ def test_what_a_recipe_lacks_is_refused_at_the_start(lossbench):
     done = lossbench(["lossbench-hue"], "run", "--recipe", "oneway", "--plugins", "cycle", *SMALL)
     assert done.returncode == 2
     assert done.stderr == (
-        "lossbench: cycle asks for `rec`, the round trip; the recipe has one direction, A2B, and no way back. "
+        "lossbench: cycle asks for `rec`, the round trip; recipe oneway has one direction, A2B, and no way back. "
         "Drop cycle, or use --recipe cyclegan.\n"
     )
 

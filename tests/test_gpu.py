@@ -1,0 +1,49 @@
+"""What only a GPU can show: `pytest -m gpu`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@pytest.mark.parametrize("strategy", ["component", "fused"])
+def test_a_float64_step_equals_that_of_the_cpu(tiny, strategy):
+    values = []
+    for device in ("cpu", "cuda"):
+        run = tiny(
+            "cycle,idt,tv,circularity", train__precision="float64", train__device=device, train__strategy=strategy
+        )
+        raw = run.trainer.gradients(1, run.objective.active(1, 0.0))
+        values.append({label: value.item() for label, value in raw.items()})
+    assert values[1] == pytest.approx(values[0], abs=1e-9)
+
+
+def test_the_device_decides_for_fused(tiny):
+    run = tiny(train__device="cuda")
+    batches = []
+    for generator in run.networks.G.values():
+        generator.register_forward_pre_hook(lambda module, args: batches.append(len(args[0])))
+    run.trainer.step(1)
+    assert sorted(batches) == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("mode", ["lsgan", "wgangp"])
+def test_bf16_trains_and_losses_stay_float32(tiny, mode):
+    seen = []
+    term = lambda fake: seen.append(fake.dtype) or fake.square().mean()  # noqa: E731 - one line, one use
+    settings = {"gan__mode": mode, "gan__critic_steps": 1}
+    run = tiny("cycle,idt", {"dtype": (term, 1.0)}, train__device="cuda", train__precision="bf16", **settings)
+    run.trainer.step(1)
+    assert set(seen) == {torch.float32}
+
+
+def test_dropout_on_the_device_leaves_its_random_state_alone(tiny):
+    run = tiny("cycle", train__device="cuda", model__dropout=0.5)
+    before = torch.cuda.get_rng_state()
+    run.trainer.step(1)
+    assert torch.equal(before, torch.cuda.get_rng_state())
