@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from lossbench import Recipe, hookimpl
 from lossbench.networks import patch_discriminator, resnet_generator
 
 
-def defaults(size: int) -> Mapping[str, str]:
-    """Return the paper's depth: 6 residual blocks up to 128 px, 9 above."""
-    return {"model.generator": "resnet_6blocks" if size <= 128 else "resnet_9blocks"}
+def defaults(size: int) -> Mapping[str, Any]:
+    """Return the paper's depth, 6 residual blocks up to 128 px and 9 above; half of its width up to 64 px."""
+    return {
+        "model.generator": "resnet_6blocks" if size <= 128 else "resnet_9blocks",
+        "model.ngf": 32 if size <= 64 else 64,
+    }
 
 
 def junyanz(*, lambda_A: float = 10.0, lambda_B: float = 10.0, lambda_idt: float = 0.5) -> Mapping[str, float]:
