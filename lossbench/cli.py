@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 from typer import Argument, Option
 
 from lossbench.errors import LossbenchError
@@ -153,19 +154,23 @@ def show(run: Annotated[Path, Argument(help="A run's directory.")]) -> None:
     show_record(read_record(run), run)
 
 
+class TermsProgress(Progress):
+    """A bar with the time left, and under it a line with each term."""
+
+    terms = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Draw the bar and the line."""
+        yield from super().get_renderables()
+        yield Text(self.terms, style="dim")
+
+
 class Watch:
     """An observer that prints the objective and draws progress: each term, and the time left."""
 
     def __init__(self) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-        )
+        columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+        self.progress = TermsProgress(*columns, console=console)
         self.task = self.progress.add_task("training")
 
     @hookimpl
@@ -185,8 +190,8 @@ class Watch:
         """Draw a step."""
         names = dict.fromkeys(label.partition("/")[2] for label in values)
         means = {name: [value for label, value in values.items() if label.partition("/")[2] == name] for name in names}
-        terms = "  ".join(f"{name} {sum(some) / len(some):.3f}" for name, some in means.items())
-        self.progress.update(self.task, completed=step, description=terms)
+        self.progress.terms = "  ".join(f"{name} {sum(some) / len(some):.3f}" for name, some in means.items())
+        self.progress.update(self.task, completed=step)
 
 
 def show_record(record: Mapping[str, Any], directory: Path, *, objective: bool = True) -> None:
