@@ -20,6 +20,8 @@ from typing import Any
 from scipy.stats import t as student
 
 from lossbench.metrics import METRICS
+from lossbench.options import declared
+from lossbench.registry import listing, load, sentence
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -74,6 +76,17 @@ def every_seed() -> str:
         rows.append(
             [run["set"], str(run["seed"]), run["plugins"], run["status"], *values, str(run["metrics"]["not_found"])]
         )
+    return _markdown(rows)
+
+
+def losses() -> str:
+    """What is built in: the sentence, the weight and the options of each, from the plugins themselves."""
+    rows = [["loss", "what it pushes towards", "weight", "options and their defaults"]]
+    for name, entries in listing("losses").items():
+        if entries[0].dist and entries[0].dist.name == "lossbench":
+            spec = load("losses", name).spec
+            options = ", ".join(f"`{key}={option.default}`" for key, option in declared(spec.builder).items())
+            rows.append([f"`{name}`", sentence(entries[0]).partition(": ")[2], f"{spec.weight:g}", options])
     return _markdown(rows)
 
 
@@ -168,7 +181,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    each.__name__: each for each in (seeds, every_seed, circularity_accuracy, circularity_cost, emoji)
+    each.__name__: each for each in (losses, seeds, every_seed, circularity_accuracy, circularity_cost, emoji)
 }
 
 if __name__ == "__main__":

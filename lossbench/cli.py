@@ -40,7 +40,7 @@ def main() -> None:
     try:
         code = app(prog_name="lossbench", standalone_mode=False)
     except LossbenchError as error:
-        code = _complain(str(error), error.exit_code)
+        code = _complain(" ".join([str(error), *getattr(error, "__notes__", [])]), error.exit_code)
     except UsageError as error:
         code = _complain(f"{error.format_message()} See: {error.ctx.command_path} --help", 2)
     except (KeyboardInterrupt, typer.Abort):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import statistics
 import time
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -135,6 +136,7 @@ def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()
         _train(run, seconds)
         run.record |= {"status": "ok", "metrics": closing(run)}
     except BaseException as error:
+        _keep_traceback(run, error)
         run.record |= {
             "status": "diverged" if isinstance(error, Diverged) else "failed",
             "error": _sentence(error, len(seconds)),
@@ -159,6 +161,14 @@ def _train(run: Run, seconds: list[float]) -> None:
                 save_weights(run.directory / "weights", run.networks.named())
     finally:
         log.close()
+
+
+def _keep_traceback(run: Run, error: BaseException) -> None:
+    """Write where a plugin, or lossbench itself, went wrong; the one line on the screen says where that is."""
+    if error.__cause__ or not isinstance(error, LossbenchError | KeyboardInterrupt):
+        path = run.directory / "traceback.txt"
+        write_bytes(path, "".join(traceback.format_exception(error)).encode())
+        error.add_note(f"Traceback: {path}")
 
 
 def _finish(run: Run, seconds: Sequence[float]) -> None:

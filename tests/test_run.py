@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import lossbench
-from lossbench import DataError, Diverged, LossbenchError, OptionError, RunError
+from lossbench import DataError, Diverged, LossbenchError, OptionError, PluginError, RunError
 from lossbench.config import read_toml
 from lossbench.record import read_log, read_record
 from lossbench.run import go, prepare
@@ -126,6 +126,15 @@ def test_an_interrupted_run_keeps_what_it_has(tiny, tmp_path):
     record = read_record(tmp_path / "run")
     assert (record["status"], record["error"]) == ("failed", "interrupted after 1 steps")
     assert (tmp_path / "run" / "weights" / "G_B2A.safetensors").is_file()
+
+
+def test_an_error_inside_a_loss_leaves_its_traceback(tiny, tmp_path):
+    with pytest.raises(PluginError, match="A2B/broken") as error:
+        go(tiny("cycle", {"broken": (lambda fake: fake.nothing(), 1.0)}), tmp_path / "run")
+    path = tmp_path / "run" / "traceback.txt"
+    assert error.value.__notes__ == [f"Traceback: {path}"]
+    assert "AttributeError" in path.read_text()
+    assert read_record(tmp_path / "run")["status"] == "failed"
 
 
 def test_functions_are_losses(tmp_path):
