@@ -33,7 +33,7 @@ class Section(BaseModel):
 class TrainSettings(Section):
     """The step and how often."""
 
-    steps: int = Field(4000, ge=1)  # batches; in the papers 200 epochs
+    steps: int = Field(3000, ge=1)  # batches; in the papers 200 epochs
     epochs: int | None = Field(None, ge=1)  # instead of steps
     batch: int = Field(1, ge=1)
     seed: int = Field(0, ge=0)

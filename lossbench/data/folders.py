@@ -54,10 +54,12 @@ class Folders:
         self.images = {side: images for side, (images, _) in read.items()}
 
     def defaults(self, size: int | None) -> dict[str, Any]:
-        """Return 256 px, or less where the images are smaller; crops from 286/256 of it, as the reference."""
+        """Return 256 px with crops from 286, as the reference; images that are smaller are not enlarged to be cropped."""
         sides = [min(image.shape[:2]) for images in self.images.values() for image in images]
-        size = size or max(4, min(256, int(np.median(sides)) // 4 * 4))
-        return {"data.size": size, "data.load_size": round(size * 286 / 256)}
+        natural = max(4, int(np.median(sides)) // 4 * 4)
+        size = size or min(256, natural)
+        load_size = round(size * 286 / 256)
+        return {"data.size": size, "data.load_size": max(size, min(load_size, natural)) if natural < 256 else load_size}
 
     def dataset(self, size: int, load_size: int) -> Dataset:
         """Resize to squares."""

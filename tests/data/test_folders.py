@@ -188,16 +188,21 @@ def test_the_same_files_have_the_same_fingerprint_and_others_another(tmp_path):
 
 @pytest.mark.parametrize(
     ("height", "width", "size", "load_size"),
-    [(256, 256, 256, 286), (600, 800, 256, 286), (300, 100, 100, 112), (47, 90, 44, 49), (3, 3, 4, 4)],
+    [(256, 256, 256, 286), (600, 800, 256, 286), (300, 100, 100, 100), (47, 90, 44, 44), (3, 3, 4, 4)],
 )
-def test_the_size_is_256_or_that_of_the_images_and_crops_come_from_286_of_256(tmp_path, height, width, size, load_size):
+def test_the_size_is_256_or_that_of_the_images_and_only_large_images_are_cropped(
+    tmp_path, height, width, size, load_size
+):
     folders = Folders(four(tmp_path, height, width, names=("0.png",)), paired_test=False)
     assert folders.defaults(None) == {"data.size": size, "data.load_size": load_size}
 
 
-@pytest.mark.parametrize(("size", "load_size"), [(128, 143), (256, 286), (512, 572)])
-def test_a_chosen_size_is_taken_and_its_crops_come_from_286_of_256_of_it(tmp_path, size, load_size):
-    folders = Folders(four(tmp_path, names=("0.png",)), paired_test=False)
+@pytest.mark.parametrize(
+    ("natural", "size", "load_size"),
+    [(600, 128, 143), (256, 256, 286), (600, 512, 572), (200, 128, 143), (136, 128, 136), (64, 128, 128)],
+)
+def test_a_chosen_size_is_taken_and_small_images_are_not_enlarged_for_its_crops(tmp_path, natural, size, load_size):
+    folders = Folders(four(tmp_path, natural, natural, names=("0.png",)), paired_test=False)
     assert folders.defaults(size) == {"data.size": size, "data.load_size": load_size}
 
 
