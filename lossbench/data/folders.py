@@ -54,7 +54,7 @@ class Folders:
         self.images = {side: images for side, (images, _) in read.items()}
 
     def defaults(self, size: int | None) -> dict[str, Any]:
-        """Return 256 px with crops from 286, as the reference; images that are smaller are not enlarged to be cropped."""
+        """Return 256 px with crops from 286, as the reference; smaller images are not enlarged to be cropped."""
         sides = [min(image.shape[:2]) for images in self.images.values() for image in images]
         natural = max(4, int(np.median(sides)) // 4 * 4)
         size = size or min(256, natural)
