@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Argument, Option
 
-from lossbench.errors import LossbenchError
+from lossbench.errors import LossbenchError, OptionError
 from lossbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Experiments with loss functions in image-to-image translation: does this loss help?",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
@@ -42,7 +41,9 @@ def main() -> None:
     except LossbenchError as error:
         code = _complain(" ".join([str(error), *getattr(error, "__notes__", [])]), error.exit_code)
     except UsageError as error:
-        code = _complain(f"{error.format_message()} See: {error.ctx.command_path} --help", 2)
+        message = error.format_message()
+        stop = "" if message.endswith((".", "?", ")")) else "."
+        code = _complain(f"{message}{stop} See: {error.ctx.command_path} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         code = _complain("Interrupted.", 130)
     sys.exit(code)
@@ -95,13 +96,18 @@ def run(
     from lossbench.run import go, prepare
 
     flags = {
-        "data.size": size, "data.load_size": load_size, "data.paired_test": paired_test or None,
+        "data.dir": data, "data.size": size, "data.load_size": load_size, "data.paired_test": paired_test or None,
         "train.batch": batch, "train.steps": steps, "train.epochs": epochs, "train.every": every, "train.seed": seed,
         "train.device": device, "train.precision": precision, "train.strategy": strategy,
     }  # fmt: skip
     settings = {key: value for key, value in flags.items() if value is not None}
-    settings |= dict(map(parse_assignment, assign or []))
-    prepared = prepare(plugins, data=data, recipe=recipe, preset=preset, settings=settings, config=config)
+    assigned = dict(map(parse_assignment, assign or []))
+    if twice := [key for key in assigned if key in settings and settings[key] != assigned[key]]:
+        raise OptionError(
+            f"{twice[0]} is {settings[twice[0]]} by its flag and {assigned[twice[0]]} by --set. Give one."
+        )
+    settings |= assigned
+    prepared = prepare(plugins, recipe=recipe, preset=preset, settings=settings, config=config)
     if print_config:
         print(prepared.config.toml(), end="")
         return
@@ -128,7 +134,7 @@ def translate(
     from lossbench.translation import translate
 
     written = translate(run, images, direction=direction, out=out, size=size)
-    console.print(f"{len(written)} images in {out}")
+    console.print(f"{len(written)} image{'s' * (len(written) != 1)} in {out}", soft_wrap=True)
 
 
 @app.command()
@@ -211,7 +217,7 @@ def show_record(record: Mapping[str, Any], directory: Path, *, objective: bool =
         console.print(f"[bold]{record['status']}[/bold]: {record['error']}")
     if samples := [name for name in record.get("artifacts", {}) if name.startswith("samples/")]:
         last = ", ".join(str(directory / name) for name in samples if name.endswith(samples[-1].rpartition("_")[2]))
-        console.print(f"Look at {last} and {directory / 'losses.png'}")
+        console.print(f"Look at {last} and {directory / 'losses.png'}", soft_wrap=True)
 
 
 def show_objective(terms: list[dict[str, Any]]) -> None:
@@ -252,3 +258,5 @@ def show_closing(metrics: Mapping[str, Any], dataset: Mapping[str, Any]) -> None
     console.print(table)
     counts = f"{dataset['n']['testA']} + {dataset['n']['testB']} test images of {dataset['name']}"
     console.print(f"On the {counts}; copy is the input itself, as if it were the translation.")
+    if not dataset["paired_test"]:
+        console.print("No truth to compare with: if testA and testB are pairs by file name, say --paired-test.")

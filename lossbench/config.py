@@ -81,8 +81,8 @@ class Config:
     chosen: tuple[Choice, ...]
     adversary: Choice | None
 
-    def dotted(self) -> dict[str, Any]:
-        """Return everything by dotted key, what TOML cannot hold (None, functions) left out."""
+    def everything(self) -> dict[str, Any]:
+        """Return every setting by dotted key."""
         keys: dict[str, Any] = {"plugins": list(self.words), "recipe": self.recipe_name}
         for section in (*SECTIONS, "model"):
             values = getattr(self, section)
@@ -90,12 +90,18 @@ class Config:
             keys |= {f"{section}.{key}": value for key, value in values.items()}
         for choice in (*([self.adversary] if self.adversary else []), *self.chosen):
             keys |= {f"{choice.plugin.origin.name}.{key}": value for key, value in choice.resolved(self.recipe).items()}
-        plain = {key: str(value) if isinstance(value, Path) else value for key, value in keys.items()}
+        return keys
+
+    def dotted(self) -> dict[str, Any]:
+        """Return the settings that TOML can hold: no None, no functions, paths as text."""
+        plain = {key: str(value) if isinstance(value, Path) else value for key, value in self.everything().items()}
         return {key: value for key, value in plain.items() if value is not None and not callable(value)}
 
     def toml(self) -> str:
         """Return the settings as TOML that `--config` reads back."""
-        return tomli_w.dumps(nested(self.dotted()))
+        text = tomli_w.dumps(nested(self.dotted()))
+        unset = sorted(key for key, value in self.everything().items() if value is None)
+        return text + (f"\n# Not set, so decided by themselves: {', '.join(unset)}\n" if unset else "")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -150,7 +156,7 @@ def overlaid(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 def configure(
     words: Sequence[str] | None,
-    functions: Mapping[str, tuple[Term, Weight]],
+    functions: Mapping[str, Term | tuple[Term, Weight]],
     recipe_name: str,
     preset: str | None,
     given: Mapping[str, Any],
@@ -165,10 +171,14 @@ def configure(
     recipe: Recipe = load("recipes", recipe_name).spec
     words = list(recipe.losses if words is None and not functions else words or ())
     plugins = [load("losses", word) for word in words]
-    plugins += [_function(name, *loss) for name, loss in functions.items()]
+    plugins += [_function(name, loss) for name, loss in functions.items()]
     names = [plugin.origin.name for plugin in plugins]
     if twice := [name for name in names if names.count(name) > 1]:
         raise OptionError(f"`{twice[0]}` is chosen twice. Name each plugin once.")
+    if bad := [name for name in names if name in (*SECTIONS, "model") or not name.replace("-", "_").isidentifier()]:
+        raise OptionError(
+            f"A loss cannot be called `{bad[0]}`: a name is a word, and none of {', '.join(SECTIONS)}, model."
+        )
     adversary = load("losses", recipe.adversary) if recipe.adversary and recipe.adversary not in names else None
 
     known = {f"model.{key}" for builder in recipe.networks for key in declared(builder)}
@@ -176,7 +186,7 @@ def configure(
     of_data = source.defaults(_integer(given, "data.size"))
     defaults = overlaid(recipe.defaults(of_data["data.size"]), of_data, _preset(recipe, recipe_name, preset, given))
     defaults = {key: value for key, value in defaults.items() if key in known or key.partition(".")[0] in owners}
-    by_owner = _by_owner(overlaid(defaults, given), [*owners, "model", *([preset] if preset else [])], names)
+    by_owner = _by_owner(overlaid(defaults, given), [*owners, "model", *([preset] if preset else [])], names, recipe)
     return Config(
         words=tuple(words),
         recipe_name=recipe_name,
@@ -202,7 +212,8 @@ def model_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
     return resolved
 
 
-def _function(name: str, term: Term, weight: Weight) -> Plugin:
+def _function(name: str, loss: Term | tuple[Term, Weight]) -> Plugin:
+    term, weight = loss if isinstance(loss, tuple) and len(loss) == 2 else (loss, 1.0)
     return Plugin(Origin(name, "python"), LossSpec(lambda: term, weight))
 
 
@@ -222,13 +233,15 @@ def _preset(recipe: Recipe, recipe_name: str, preset: str | None, given: Mapping
     return function(**resolve(function, options, preset))
 
 
-def _by_owner(keys: Mapping[str, Any], owners: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _by_owner(
+    keys: Mapping[str, Any], owners: Sequence[str], names: Sequence[str], recipe: Recipe
+) -> dict[str, dict[str, Any]]:
     """Return options by section or plugin; a key of nobody's is an error."""
     found: dict[str, dict[str, Any]] = {owner: {} for owner in owners}
     for key, value in keys.items():
         owner, _, option = key.partition(".")
         if owner not in found or not option:
-            raise OptionError(_unknown(key, owners, names))
+            raise OptionError(_unknown(key, owners, names, recipe))
         found[owner][option] = value
     return found
 
@@ -247,8 +260,12 @@ def _data(options: Mapping[str, Any]) -> DataSettings:
     return data
 
 
-def _unknown(key: str, owners: Collection[str], names: Sequence[str]) -> str:
+def _unknown(key: str, owners: Collection[str], names: Sequence[str], recipe: Recipe) -> str:
     owner = key.partition(".")[0]
+    if owner in owners:
+        return f"`{key}` names no option. Write {owner}.OPTION=VALUE."
+    if owner in recipe.presets:
+        return f"{key} is set, but preset {owner} is not used. Add it: --preset {owner}."
     if owner in listing("losses"):
         return f"{key} is set, but {owner} is not used. Add it: --plugins {','.join([*names, owner])}."
     return (

@@ -32,7 +32,7 @@ class Choice:
         """Return the builder's options, validated, defaults filled in."""
         given = {key: value for key, value in self.settings.items() if key.partition(".")[0] != "weight"}
         spec, name = self.plugin.spec, self.plugin.origin.name
-        return resolve(spec.builder, given, name, also=f", weight={spec.weight}")
+        return resolve(spec.builder, given, name, also=[f"weight={spec.weight}"])
 
     def weights(self, recipe: Recipe) -> dict[str, Weight]:
         """Return the weight of each direction: its own, ``weight.A2B``, or that of all, ``weight``."""
@@ -45,10 +45,10 @@ class Choice:
         common = self.settings.get("weight", self.plugin.spec.weight)
         found = {direction: self.settings.get(f"weight.{direction}", common) for direction in directions}
         for weight in found.values():
-            number = isinstance(weight, int | float) and not isinstance(weight, bool) and math.isfinite(weight)
-            if not number and not callable(weight):
+            number = isinstance(weight, int | float) and not isinstance(weight, bool)
+            if not callable(weight) and not (number and 0 <= weight < math.inf):
                 raise OptionError(
-                    f"{name}.weight={weight!r}: a weight is a finite number, or from Python a function of progress."
+                    f"{name}.weight={weight!r}: a weight is a number from 0 on, or from Python a function of progress."
                 )
         return found
 
@@ -174,6 +174,14 @@ def _bind(choice: Choice, recipe: Recipe, seed: int, recipe_name: str) -> list[B
         with rng.isolated(seed, "build", direction, origin.name):
             built = _call(spec, options, origin)
         adversary = built if isinstance(built, Adversary) else None
+        if built is None or built == Adversary():
+            raise PluginError(
+                f"{origin}: its builder returned {built!r}; return a function, an nn.Module or an Adversary."
+            )
+        if adversary and adversary.critic_steps < 1:
+            raise PluginError(
+                f"{origin}: critic_steps={adversary.critic_steps}; a discriminator takes at least 1 step."
+            )
         sides: dict[Side, Term | None] = {"generator": built, "discriminator": None}
         if adversary:
             sides = {"generator": adversary.generator, "discriminator": adversary.discriminator}
@@ -191,7 +199,7 @@ def _call(spec: LossSpec, options: Mapping[str, Any], origin: Origin) -> Any:
         return spec.builder(**options)
     except LossbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{origin} cannot be built: {type(error).__name__}: {error}.") from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pydantic
@@ -32,13 +32,15 @@ def model(function: Callable[..., Any], who: str) -> type[pydantic.BaseModel]:
                 "write it as `def builder(*, power: int = 1)`."
             )
         kind = hints[name]
-        if Callable in (typing.get_origin(kind), *map(typing.get_origin, typing.get_args(kind))):
+        if Callable in {each for one in (kind, *typing.get_args(kind)) for each in (one, typing.get_origin(one))}:
             kind = pydantic.ImportString | None  # `package.module:function` on the command line
         fields[name] = (kind, parameter.default)
     return pydantic.create_model("Options", __config__=STRICT, **fields)
 
 
-def resolve(function: Callable[..., Any], given: Mapping[str, Any], who: str, also: str = "") -> dict[str, Any]:
+def resolve(
+    function: Callable[..., Any], given: Mapping[str, Any], who: str, also: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return every option of a function, those given validated, the rest at their defaults.
 
     Raises:
@@ -47,16 +49,17 @@ def resolve(function: Callable[..., Any], given: Mapping[str, Any], who: str, al
     return validated(model(function, who), given, who, also).model_dump()
 
 
-def validated(kind: type[M], given: Mapping[str, Any], who: str, also: str = "") -> M:
+def validated(kind: type[M], given: Mapping[str, Any], who: str, also: Sequence[str] = ()) -> M:
     """Return ``kind(**given)``, or raise one line that says which option cannot be so, and which there are."""
     try:
         return kind.model_validate(dict(given))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        options = ", ".join(f"{known}={field.default!r}" for known, field in kind.model_fields.items()) + also
+        options = ", ".join([f"{known}={field.default!r}" for known, field in kind.model_fields.items()] + list(also))
         if first["type"] == "extra_forbidden":
-            problem = f"{who} has no option `{name}`.{near_miss(name, kind.model_fields)}"
+            known = [*kind.model_fields, *(option.partition("=")[0] for option in also)]
+            problem = f"{who} has no option `{name}`.{near_miss(name, known)}"
         else:
             problem = f"{who}.{name}={given[name]!r}: {first['msg'].lower()}."
         raise OptionError(f"{problem} Options of {who}: {options or 'none'}.") from None

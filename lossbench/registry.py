@@ -71,7 +71,8 @@ def load(group: str, word: str) -> Plugin:
     Raises:
         PluginError: unknown, claimed twice, broken, or not a plugin of this group.
     """
-    origin, module = _from_file(Path(word)) if word.endswith(".py") else _from_entry_point(group, word)
+    is_file = word.endswith(".py") or "/" in word
+    origin, module = _from_file(Path(word)) if is_file else _from_entry_point(group, word)
     if not HOOKS[group]:
         return Plugin(origin, module)
     manager = hook_manager()
@@ -119,7 +120,7 @@ def _from_entry_point(group: str, word: str) -> tuple[Origin, Any]:
     origin = Origin(word, entry.value, *_package(entry), _sha256(path) if path else "")
     try:
         return origin, entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{origin} cannot be loaded: {type(error).__name__}: {error}.") from error
 
 
@@ -136,7 +137,7 @@ def _from_file(path: Path) -> tuple[Origin, ModuleType]:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{origin} cannot be loaded: {type(error).__name__}: {error}.") from error
     return origin, module
 

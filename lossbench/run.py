@@ -53,7 +53,7 @@ class Run:
 def train(
     plugins: str | Sequence[str] | None = None,
     *,
-    losses: Mapping[str, tuple[Term, Weight]] | None = None,
+    losses: Mapping[str, Term | tuple[Term, Weight]] | None = None,
     data: str | Path | None = None,
     recipe: str | None = None,
     preset: str | None = None,
@@ -66,7 +66,7 @@ def train(
 
     Args:
         plugins: names or files of losses, in the order in which they are added; by itself the recipe's own.
-        losses: losses that are functions: name -> (term, weight).
+        losses: losses that are functions: name -> term, or (term, weight).
         data: a folder with ``trainA trainB testA testB``, or a built-in set: shapes, shapes-same, shapes-squash.
         recipe: what is trained; cyclegan by itself.
         preset: weights as another trainer has them: junyanz, mmagic.
@@ -88,7 +88,7 @@ def train(
 def prepare(
     plugins: str | Sequence[str] | None = None,
     *,
-    losses: Mapping[str, tuple[Term, Weight]] | None = None,
+    losses: Mapping[str, Term | tuple[Term, Weight]] | None = None,
     data: str | Path | None = None,
     recipe: str | None = None,
     preset: str | None = None,
@@ -97,11 +97,13 @@ def prepare(
 ) -> Run:
     """Resolve settings, read the images, build objective and networks. Nothing is written."""
     file = read_toml(Path(config)) if config else {}
-    given = overlaid(file, settings or {}, {"data.dir": str(data)} if data else {})
-    words = _words(given.pop("plugins", None) if plugins is None else plugins)
-    recipe = recipe or str(given.pop("recipe", DEFAULT_RECIPE))
-    preset = preset or given.pop("preset", None)
-    given = {key: value for key, value in given.items() if key not in ("plugins", "recipe", "preset")}
+    asked = {**(settings or {}), **({} if data is None else {"data.dir": str(data)})}
+    words = _words(file.get("plugins") if plugins is None else plugins)
+    given = overlaid(_still_meant(file, asked, words), asked)
+    recipe = recipe or str(file.get("recipe", DEFAULT_RECIPE))
+    preset = preset or (str(file["preset"]) if "preset" in file else None)
+    if (where := given.get("data.dir")) and where not in VARIANTS:
+        given["data.dir"] = _anywhere(str(where), Path(str(where)).is_dir())
     source = _source(given)
     settled = configure(words, losses or {}, recipe, preset, given, source)
     check(settled.recipe, settled.model, settled.data.size)
@@ -190,13 +192,35 @@ def _finish(run: Run, seconds: Sequence[float]) -> None:
     run.hooks.hook.lossbench_run_end(run=run, record=run.record)
 
 
+def _still_meant(file: Mapping[str, Any], asked: Mapping[str, Any], words: Sequence[str] | None) -> dict[str, Any]:
+    """Return a file's settings less what the command line takes back: losses it does not name, another length."""
+    dropped = {Path(word).stem for word in _words(file.get("plugins")) or ()} - {
+        Path(word).stem for word in words or ()
+    }
+    other_length = {"train.epochs", "train.steps"} if {"train.epochs", "train.steps"} & set(asked) else set()
+    return {
+        key: value
+        for key, value in file.items()
+        if key not in {"plugins", "recipe", "preset"} | other_length and key.partition(".")[0] not in dropped
+    }
+
+
 def _words(plugins: object) -> list[str] | None:
     """``"cycle,idt"`` or a list -> names; None stays None."""
+    if plugins is None:
+        return None
     if isinstance(plugins, str):
         plugins = [word.strip() for word in plugins.split(",") if word.strip()]
-    if plugins is not None and not (isinstance(plugins, Sequence) and all(isinstance(word, str) for word in plugins)):
+    if not (isinstance(plugins, Sequence) and all(isinstance(word, str) for word in plugins)):
         raise OptionError(f"plugins={plugins!r}: name losses as in cycle,idt or, in TOML, as a list of names.")
-    return None if plugins is None else list(plugins)
+    if not plugins:
+        raise OptionError("--plugins names no loss. Write for example --plugins cycle,idt, or leave it out.")
+    return [_anywhere(word, Path(word).is_file()) for word in plugins]
+
+
+def _anywhere(path: str, there: bool) -> str:
+    """Return a path that means the same from any folder, so that config.toml repeats the run from anywhere."""
+    return str(Path(path).resolve()) if there else path
 
 
 def _source(given: Mapping[str, Any]) -> Source:
@@ -219,16 +243,22 @@ def _check_replaced(config: Config, objective: Objective, given: Mapping[str, An
 
 def _check_device(name: str) -> None:
     try:
-        torch.zeros((), device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise OptionError(f"train.device={name!r} cannot be used here: {reason} Use --device cpu.") from None
+        torch.zeros((), device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise OptionError(
+            f"train.device={name!r} cannot be used here. Devices are cpu, cuda, cuda:1, mps; use --device cpu."
+        ) from None
 
 
 def _counted(config: Config, dataset: Dataset) -> Any:
     """Return the train settings with epochs counted in steps, and ``every`` resolved."""
     train = config.train
-    longest = max(len(images) for images in dataset.train.values())
+    counts = [len(images) for images in dataset.train.values()]
+    longest = max(counts)
+    if train.batch > longest:
+        raise OptionError(
+            f"train.batch={train.batch} is more than the {longest} training images. Use a smaller --batch."
+        )
     steps = train.epochs * -(-longest // train.batch) if train.epochs else train.steps
     return train.model_copy(update={"steps": steps, "epochs": None, "every": train.every or max(1, steps // 4)})
 

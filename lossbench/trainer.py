@@ -187,7 +187,7 @@ class Trainer:
                 result = bound.term(**asked)
         except LossbenchError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{bound.label} ({bound.origin}) failed at step {step}: {type(error).__name__}: {error}"
             ) from error
@@ -259,7 +259,8 @@ class Trainer:
 
 
 def _parameters(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
-    return [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
+    every = (parameter for module in modules for parameter in module.parameters() if parameter.requires_grad)
+    return list(dict.fromkeys(every))  # a module may serve both directions
 
 
 def _norm(parameters: Iterable[nn.Parameter]) -> Tensor:
@@ -269,9 +270,11 @@ def _norm(parameters: Iterable[nn.Parameter]) -> Tensor:
 def _parts(bound: Bound, result: Any) -> dict[str, Tensor]:
     """Return what a term gave by label, each part a scalar."""
     parts = result if isinstance(result, Mapping) else {"": result}
+    if not parts:
+        raise PluginError(f"{bound.label} ({bound.origin}) returned an empty mapping; return a scalar tensor.")
     for name, value in parts.items():
-        if not isinstance(value, Tensor) or value.ndim:
-            got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
+            got = f"a {value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
             where = f" as `{name}`" if name else ""
             raise PluginError(
                 f"{bound.label} ({bound.origin}) returned {got}{where}; return a scalar tensor: `.mean()`."

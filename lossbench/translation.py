@@ -14,7 +14,7 @@ from lossbench.config import model_options
 from lossbench.data import image_paths, read_images, resized, to_tensor, to_uint8, write_image
 from lossbench.errors import DataError, OptionError, near_miss
 from lossbench.metrics import METRICS, judge
-from lossbench.networks import Network, build
+from lossbench.networks import Network, build, check
 from lossbench.record import create, read_record
 from lossbench.registry import load
 
@@ -52,12 +52,20 @@ def translate(
     model = model_options(recipe, {key[6:]: value for key, value in config.items() if key.startswith("model.")})
     network = build(recipe, model, (), seed=0).G[direction]
     load_weights(run / "weights" / f"G_{direction}.safetensors", network)
+    size = config["data.size"] if size is None else size
+    check(recipe, model, size)
     paths = image_paths(images) if images.is_dir() else [images]
+    if not images.exists():
+        raise DataError(f"No file or folder {images}. Name an image, or a folder of images.")
+    if twice := [path.name for path in paths if sum(path.stem == other.stem for other in paths) > 1]:
+        raise DataError(
+            f"{' and '.join(twice[:2])} would be written to one file, {images / twice[0]}. Rename one of them."
+        )
     read, bad = read_images(paths)
     if bad:
         raise DataError(f"{len(bad)} of {len(paths)} files cannot be read as images, such as {bad[0]}.")
     create(out)
-    sized = resized(read, size or config["data.size"])
+    sized = resized(read, size)
     fakes = apply(network, sized, noise=recipe.noise_at_test, seed=config["train.seed"])
     written = []
     for path, fake in zip(paths, fakes, strict=True):

@@ -189,3 +189,53 @@ def test_a_run_without_adversary_reads_back_without_one(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text(run.config.toml())
     assert not prepare(config=path).networks.D
+
+
+def test_a_repeated_run_may_be_given_another_length_or_fewer_losses(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(prepare("cycle,tv", settings=SMALL | {"tv.power": 2}).config.toml())
+    assert prepare(config=path, settings={"train.epochs": 1}).config.train.steps == 400
+    assert prepare("cycle", config=path).config.dotted()["plugins"] == ["cycle"]
+
+
+def test_settings_that_decide_by_themselves_are_named():
+    assert (
+        "# Not set, so decided by themselves: gan.critic_steps, train.epochs" in prepare(settings=SMALL).config.toml()
+    )
+
+
+def test_paths_in_the_config_mean_the_same_from_any_folder(write_plugin, monkeypatch, tmp_path):
+    write_plugin("mine", "@hookimpl\ndef lossbench_loss(): return LossSpec(lambda: lambda fake: fake.mean())")
+    monkeypatch.chdir(tmp_path)
+    assert resolved("cycle,./mine.py")["plugins"] == ["cycle", str(tmp_path / "mine.py")]
+
+
+@pytest.mark.parametrize(
+    ("plugins", "settings", "message"),
+    [
+        ("", {}, "--plugins names no loss"),
+        (None, {"cycle": 3}, r"`cycle` names no option. Write cycle.OPTION=VALUE."),
+        (
+            None,
+            {"cycle.wieght": 3},
+            r"cycle has no option `wieght`. Did you mean `weight`\? Options of cycle: weight=10.0.",
+        ),
+        (
+            None,
+            {"junyanz.lambda_A": 3},
+            r"junyanz.lambda_A is set, but preset junyanz is not used. Add it: --preset junyanz.",
+        ),
+        (None, {"train.batch": 401}, r"train.batch=401 is more than the 400 training images"),
+        (None, {"train.device": "meta"}, r"train.device='meta' cannot be used here. Devices are cpu, cuda"),
+        (None, {"cycle.weight": -1}, r"a weight is a number from 0 on"),
+    ],
+)
+def test_more_that_cannot_be(plugins, settings, message):
+    with pytest.raises(OptionError, match=message):
+        resolved(plugins, settings=settings)
+
+
+@pytest.mark.parametrize("name", ["train", "x y", "a/b"])
+def test_a_loss_has_a_name_that_is_a_word_of_its_own(name):
+    with pytest.raises(OptionError, match="A loss cannot be called"):
+        prepare(losses={name: lambda fake: fake.mean()}, settings=SMALL)

@@ -95,6 +95,9 @@ def test_the_description_says_where_a_loss_comes_from_and_how_it_is_set():
         (lambda fak: 0, r"asks for `fak`, which does not exist. Did you mean `fake`\?"),
         (lambda fake, power=2: 0, r"a term's parameters are plain names, without defaults, \* or \*\*; mend `power=2`"),
         (lambda *images: 0, r"mend `\*images`"),
+        (None, r"its builder returned None; return a function"),
+        (Adversary(), r"its builder returned Adversary"),
+        (Adversary(lambda pred_fake: 0, lambda pred_real: 0, critic_steps=0), r"critic_steps=0; a discriminator takes at least 1 step"),
         ("no function", r"its builder returned 'no function'; return a function, an nn.Module or an Adversary"),
         (Adversary(lambda pred_fake: 0, lambda real: 0), r"its discriminator side asks for `real`; that side may ask for seen_fake"),
         (lambda pred_fake: 0, r"A2B/x uses the discriminator's answer, and nothing trains the discriminator"),
@@ -106,9 +109,9 @@ def test_what_cannot_be_is_refused_with_a_word_of_advice(term, message):
         compose([choice("x", lambda: term)], None, ONE_WAY, 0)
 
 
-@pytest.mark.parametrize("weight", ["abc", None, True, float("nan"), float("inf")])
+@pytest.mark.parametrize("weight", ["abc", None, True, float("nan"), float("inf"), -1])
 def test_a_weight_that_is_no_number_is_refused(weight):
-    with pytest.raises(OptionError, match=r"x.weight=.*: a weight is a finite number"):
+    with pytest.raises(OptionError, match=r"x.weight=.*: a weight is a number from 0 on"):
         compose([choice("x", simple, weight=weight)], None, BOTH, 0)
 
 

@@ -202,7 +202,11 @@ def test_translate_repeats_what_the_run_showed(done, tmp_path):
     ("change", "error", "message"),
     [
         ({"direction": "A2C"}, OptionError, r"--direction A2C: the run has A2B, B2A. Did you mean `A2B`\?"),
-        ({"images": "nowhere.png"}, DataError, r"1 of 1 files cannot be read as images, such as .*nowhere.png"),
+        (
+            {"images": "nowhere.png"},
+            DataError,
+            r"No file or folder .*nowhere.png. Name an image, or a folder of images.",
+        ),
         ({"run": "nowhere"}, RunError, r"holds no run: run.json is missing"),
     ],
 )
@@ -213,6 +217,20 @@ def test_translate_refuses_in_one_line(done, folder, tmp_path, change, error, me
         lossbench.translate(
             arguments["run"], arguments["images"], direction=arguments["direction"], out=tmp_path / "out"
         )
+
+
+def test_translate_refuses_two_images_of_one_name(done, folder, tmp_path):
+    (folder / "a.jpg").write_bytes((folder / "a.png").read_bytes())
+    with pytest.raises(DataError, match=r"a\.\w+ and a\.\w+ would be written to one file"):
+        lossbench.translate(done.directory, folder, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", [-30, 0, 1, 30])
+def test_translate_refuses_a_size_that_the_networks_cannot_take(done, folder, tmp_path, size):
+    with pytest.raises(OptionError, match=f"data.size={size}: "):
+        lossbench.translate(done.directory, folder, out=tmp_path / "out", size=size)
+    assert not (tmp_path / "out").exists()
 
 
 def test_weights_of_another_network_are_refused(done, folder, tmp_path):

@@ -22,6 +22,8 @@ except ImportError as error:  # slim images lack the system's libGL
         "environment, put opencv-python-headless in its place."
     ) from error
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot be read is named by us
+
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 SIDES = ("trainA", "trainB", "testA", "testB")
@@ -50,7 +52,7 @@ class Folders:
         read = {side: read_images(paths) for side, paths in self.paths.items()}
         if bad := [path for _, unread in read.values() for path in unread]:
             shown = ", ".join(map(str, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
-            raise DataError(f"{len(bad)} files are not images that OpenCV can read: {shown}. Mend or remove them.")
+            raise DataError(f"Not images that OpenCV can read: {shown}. Mend or remove them.")
         self.images = {side: images for side, (images, _) in read.items()}
 
     def defaults(self, size: int | None) -> dict[str, Any]:
@@ -74,6 +76,8 @@ class Folders:
 
 def image_paths(folder: Path) -> list[Path]:
     """Return the image files of a folder in order of name; none is an error."""
+    if not folder.is_dir():
+        raise DataError(f"No folder {folder}. Name a folder of images.")
     found = sorted((path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES), key=lambda path: path.stem)
     if not found:
         raise DataError(f"{folder} holds no image. Known endings: {', '.join(sorted(SUFFIXES))}.")

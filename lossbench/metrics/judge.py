@@ -49,7 +49,7 @@ def judge(
         found["l1"] = [float(np.abs(a.astype(float) - b).mean()) / 127.5 for a, b in pairs]
         found["psnr"] = [_psnr(a, b) for a, b in pairs]
         found["ssim"] = [_ssim(a, b) for a, b in pairs]
-        found["mask_iou"] = [_iou(a, measure(b)) for a, (_, b) in zip(shapes, pairs, strict=True)]
+        found["mask_iou"] = [_iou(a, b) for a, (_, t) in zip(shapes, pairs, strict=True) if (b := measure(t))]
     values: dict[str, dict[str, float | int]] = {}
     if real is not None:
         sources = [measure(image) for image in _pictures(real)]
@@ -81,8 +81,8 @@ def _ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     )
 
 
-def _iou(a: Shape | None, b: Shape | None) -> float:
-    """Return the overlap of two masks; an object against none is 0, none against none 1."""
-    if a is None or b is None:
-        return float(a is b)
+def _iou(a: Shape | None, b: Shape) -> float:
+    """Return the overlap of two masks; no object where there should be one is 0."""
+    if a is None:
+        return 0.0
     return float((a.mask & b.mask).sum() / (a.mask | b.mask).sum())

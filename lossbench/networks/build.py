@@ -54,6 +54,8 @@ def _made(builder: Any, channels: int, options: Mapping[str, Any], *key: object)
 
 def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
     """Refuse a size that the networks cannot take, before anything is computed: a forward without data."""
+    if size < 4:
+        raise OptionError(f"data.size={size}: images have at least 4 px a side.")
     with torch.device("meta"):
         networks = build(recipe, options, recipe.directions[:1], seed=0)
     image = torch.zeros(1, CHANNELS, size, size, device="meta")

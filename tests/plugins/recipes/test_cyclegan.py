@@ -180,9 +180,11 @@ def test_an_option_that_a_preset_lacks_is_refused_with_those_it_has():
 # The recipe -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "blocks"), [(64, 6), (128, 6), (132, 9), (256, 9)])
-def test_the_generator_is_as_deep_as_in_the_paper(size, blocks):
-    assert RECIPE.defaults(size) == {"model.generator": f"resnet_{blocks}blocks"}
+@pytest.mark.parametrize(
+    ("size", "blocks", "ngf"), [(64, 6, 32), (68, 6, 64), (128, 6, 64), (132, 9, 64), (256, 9, 64)]
+)
+def test_the_generator_is_as_deep_as_in_the_paper_and_half_as_wide_up_to_64_px(size, blocks, ngf):
+    assert RECIPE.defaults(size) == {"model.generator": f"resnet_{blocks}blocks", "model.ngf": ngf}
 
 
 def test_the_recipe_is_unpaired_and_goes_both_ways():
