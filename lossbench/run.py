@@ -215,7 +215,7 @@ def _words(plugins: object) -> list[str] | None:
         raise OptionError(f"plugins={plugins!r}: name losses as in cycle,idt or, in TOML, as a list of names.")
     if not plugins:
         raise OptionError("--plugins names no loss. Write for example --plugins cycle,idt, or leave it out.")
-    return [_anywhere(word, Path(word).is_file()) for word in plugins]
+    return [_anywhere(word, word.endswith(".py") and Path(word).is_file()) for word in plugins]
 
 
 def _anywhere(path: str, there: bool) -> str:
