@@ -111,14 +111,11 @@ def run(
     if print_config:
         print(prepared.config.toml(), end="")
         return
-    watch = Watch()
     try:
-        go(prepared, out, observers=[watch])
+        go(prepared, out, observers=[Watch()])
     except KeyboardInterrupt:
         console.print(f"Interrupted. What was done is in {prepared.directory}.")
         raise typer.Exit(130) from None
-    finally:
-        watch.progress.stop()
     show_record(prepared.record, prepared.directory, objective=False)
 
 
@@ -198,6 +195,11 @@ class Watch:
         means = {name: [value for label, value in values.items() if label.partition("/")[2] == name] for name in names}
         self.progress.terms = "  ".join(f"{name} {sum(some) / len(some):.3f}" for name, some in means.items())
         self.progress.update(self.task, completed=step)
+
+    @hookimpl
+    def lossbench_run_end(self) -> None:
+        """Leave the bar as it is."""
+        self.progress.stop()
 
 
 def show_record(record: Mapping[str, Any], directory: Path, *, objective: bool = True) -> None:

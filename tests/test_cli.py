@@ -97,6 +97,13 @@ def test_bad_input_is_one_line_and_exit_code_2(lossbench, arguments, line):
     assert out == ""
 
 
+def test_a_place_that_cannot_be_written_is_one_line(lossbench, tmp_path):
+    (tmp_path / "file").touch()
+    code, out, err = lossbench("run", *SMALL, "--out", "file")
+    assert (code, out) == (2, "")
+    assert err == "lossbench: --out file: File exists. Choose a folder that can be written.\n"
+
+
 def test_a_diverged_run_has_an_exit_code_of_its_own(lossbench, write_plugin, tmp_path):
     write_plugin("bad", "@hookimpl\ndef lossbench_loss(): return LossSpec(lambda: lambda fake: fake.mean() / 0)")
     code, _, err = lossbench("run", "--plugins", "cycle,./bad.py", *SMALL, "--out", "run")
