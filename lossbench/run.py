@@ -15,7 +15,7 @@ import pluggy
 import torch
 
 from lossbench.checkpoint import save_weights
-from lossbench.config import DEFAULT_RECIPE, Config, configure, overlaid, read_toml
+from lossbench.config import DEFAULT_RECIPE, Config, TrainSettings, configure, overlaid, read_toml
 from lossbench.data import VARIANTS, Batches, Dataset, Folders, Shapes, Source
 from lossbench.errors import Diverged, LossbenchError, OptionError
 from lossbench.hookspecs import Term, Weight
@@ -250,7 +250,7 @@ def _check_device(name: str) -> None:
         ) from None
 
 
-def _counted(config: Config, dataset: Dataset) -> Any:
+def _counted(config: Config, dataset: Dataset) -> TrainSettings:
     """Return the train settings with epochs counted in steps, and ``every`` resolved."""
     train = config.train
     counts = [len(images) for images in dataset.train.values()]
