@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,11 +17,11 @@ from rich.table import Table
 from rich.text import Text
 from typer import Argument, Option
 
-from lossbench.errors import LossbenchError, OptionError
+from lossbench.errors import Interrupted, LossbenchError, OptionError, refusal
 from lossbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from lossbench.run import Run
+    from lossbench.prepare import Run
 
 app = typer.Typer(
     help="Experiments with loss functions in image-to-image translation: does this loss help?",
@@ -46,6 +47,10 @@ def main() -> None:
         code = _complain(f"{message}{stop} See: {error.ctx.command_path} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         code = _complain("Interrupted.", 130)
+    except Exception as error:
+        if not (reason := refusal(error)):
+            raise
+        code = _complain(f"{reason[0].upper()}{reason[1:]}", 2)
     sys.exit(code)
 
 
@@ -89,11 +94,14 @@ def run(
     assign: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help=SET_HELP)] = None,
     config: Annotated[Path | None, Option(help="A TOML file of options.")] = None,
     out: Annotated[Path | None, Option(help="The run's directory, new or empty.  [default: one under runs/]")] = None,
+    resume: Annotated[Path | None, Option(help="Go on with the run in this directory; needs nothing else.")] = None,
     print_config: Annotated[bool, Option("--print-config", help="Show every option, resolved, and leave.")] = False,
 ) -> None:
     """Train once and look at it."""
     from lossbench.config import parse_assignment
-    from lossbench.run import go, prepare
+    from lossbench.prepare import prepare
+    from lossbench.resume import reopen
+    from lossbench.run import go
 
     flags = {
         "data.dir": data, "data.size": size, "data.load_size": load_size, "data.paired_test": paired_test or None,
@@ -107,16 +115,46 @@ def run(
             f"{twice[0]} is {settings[twice[0]]} by its flag and {assigned[twice[0]]} by --set. Give one."
         )
     settings |= assigned
-    prepared = prepare(plugins, recipe=recipe, preset=preset, settings=settings, config=config)
+    if resume:
+        others = {"--out": out, "--config": config, "--recipe": recipe, "--preset": preset}
+        if given := [flag for flag, value in others.items() if value is not None]:
+            raise OptionError(f"--resume goes on with the run as it was; leave {given[0]} out.")
+        prepared = reopen(resume, plugins, None, None, settings)
+    else:
+        prepared = prepare(plugins, recipe=recipe, preset=preset, settings=settings, config=config)
     if print_config:
         print(prepared.config.toml(), end="")
         return
     try:
-        go(prepared, out, observers=[Watch()])
-    except KeyboardInterrupt:
-        console.print(f"Interrupted. What was done is in {prepared.directory}.")
-        raise typer.Exit(130) from None
+        go(prepared, resume or out, observers=[Watch()], resumed=bool(resume))
+    except KeyboardInterrupt as stop:
+        saved = f"Saved after step {prepared.trainer.done}" if isinstance(stop, Interrupted) else "Stopped"
+        console.print(f"{saved}. Go on with: lossbench run --resume {prepared.directory}", soft_wrap=True)
+        raise typer.Exit(getattr(stop, "exit_code", 130)) from None
     show_record(prepared.record, prepared.directory, objective=False)
+
+
+@app.command()
+def replay(
+    bundle: Annotated[Path, Argument(help="What a run left when it diverged: DIR/bundle-STEP.pt.")],
+    plugins: Annotated[str | None, Option(help="Losses in the place of the run's, such as a mended file.")] = None,
+) -> None:
+    """Run the step of a divergence again, each term by itself."""
+    from lossbench.divergence import replay
+
+    replayed = replay(bundle, plugins)
+    table = Table("term", "value", "norm of its gradient", box=box.SIMPLE_HEAD)
+    for label, value, norm in replayed.parts:
+        style = None if isfinite(value) and isfinite(norm) else "bold red"
+        table.add_row(label, f"{value:.4g}", f"{norm:.4g}", style=style)
+    console.print(table)
+    console.print(f"Then: {replayed.recorded}", soft_wrap=True)
+    if not replayed.again:
+        console.print(f"Now: step {replayed.step} is finite, with these plugins on this machine.", soft_wrap=True)
+        return
+    where = f" The first backward to give NaN is {replayed.operation}." if replayed.operation else ""
+    console.print(f"Now: {replayed.again}{where}", soft_wrap=True)
+    raise typer.Exit(replayed.again.exit_code)
 
 
 @app.command()
@@ -185,7 +223,11 @@ class Watch:
             f"{data.name}: {len(data.train['A'])} + {len(data.train['B'])} images at {run.config.data.size} px, "
             f"{train.steps} steps of {train.batch} on {train.device}, seed {train.seed}. Into {run.directory}"
         )
-        self.progress.update(self.task, total=train.steps)
+        for session in run.record.get("resumed", [])[-1:]:
+            console.print(f"Going on after step {session['from_step']}.", soft_wrap=True)
+            if session["changed"]:
+                console.print(f"The last bits may differ: {'; '.join(session['changed'])}.", soft_wrap=True)
+        self.progress.update(self.task, total=train.steps, completed=run.trainer.done)
         self.progress.start()
 
     @hookimpl

@@ -45,6 +45,7 @@ class TrainSettings(Section):
     precision: Literal["float32", "float64", "bf16"] = "float32"  # of the networks; losses stay float32
     strategy: Literal["auto", "component", "fused"] = "auto"
     every: int = Field(0, ge=0)  # steps between sample grids and saved weights; 0: four times a run
+    keep: int = Field(2, ge=0)  # snapshots to resume from; 0: none
 
 
 class DataSettings(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -28,10 +29,56 @@ class RunError(LossbenchError):
     """A run directory that cannot be read or written."""
 
 
+class ResourceError(LossbenchError):
+    """The machine has no more memory, space or files to give."""
+
+
 class Diverged(LossbenchError):
     """A loss or a gradient is no longer finite. Nothing was updated with it."""
 
     exit_code = 3
+
+    def __init__(self, step: int, term: str, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+        self.term = term  # such as A2B/style/relu3_3
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked a run to stop, and it was saved."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + signal
+
+
+def starved(error: BaseException) -> bool:
+    """Return whether an error says that there is no memory left, of the machine or a device."""
+    words = ("can't allocate memory", "not enough memory", "out of memory", "could not create a primitive")
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(word in text for word in words))
+
+
+def refusal(error: BaseException) -> str | None:
+    """Return what the system refused and what to do, or None when an error is not the system's."""
+    for cause in (error, error.__cause__, error.__context__):
+        if cause is not None and starved(cause):
+            return (
+                "there is not enough memory. Use a smaller --batch or --size, a smaller model "
+                "(--set model.ngf=32), or --strategy component, which needs the least."
+            )
+        if isinstance(cause, OSError) and cause.strerror:
+            where = f" ({cause.filename})" if cause.filename else ""
+            return f"{cause.strerror.lower()}{where}. {ADVICE.get(cause.errno or 0, 'Mend that and try again.')}"
+    return None
+
+
+SPACE = "Free some space, or choose another place."
+ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), SPACE),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit: ulimit -n 4096."),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Choose a place that can be written."),
+}
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:

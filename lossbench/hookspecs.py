@@ -15,7 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lossbench.run import Run
+    from lossbench.prepare import Run
 
 hookspec = pluggy.HookspecMarker("lossbench")
 hookimpl = pluggy.HookimplMarker("lossbench")

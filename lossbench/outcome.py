@@ -19,7 +19,7 @@ from lossbench.record import SCHEMA, environment
 from lossbench.translation import apply
 
 if TYPE_CHECKING:
-    from lossbench.run import Run
+    from lossbench.prepare import Run
 
 SAMPLES = 8
 
@@ -32,7 +32,7 @@ def opening(run: Run) -> dict[str, Any]:
         "schema": SCHEMA,
         "run_id": _identity(run, dotted),
         "status": "failed",
-        "error": None,
+        "error": "It did not end: it was killed, or is still running.",
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "objective": run.objective.describe(),
         "config": dotted,
@@ -56,7 +56,11 @@ def opening(run: Run) -> dict[str, Any]:
 
 def _identity(run: Run, dotted: Mapping[str, Any]) -> str:
     """Return a hash of what decides the result: settings and images, not where they lie or what computes."""
-    decides = {key: value for key, value in dotted.items() if key not in ("data.dir", "train.device", "train.every")}
+    decides = {
+        key: value
+        for key, value in dotted.items()
+        if key not in ("data.dir", "train.device", "train.every", "train.keep")
+    }
     content = json.dumps([decides, run.objective.describe(), run.dataset.fingerprint], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

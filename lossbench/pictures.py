@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lossbench.record import write_bytes
 
@@ -18,16 +20,16 @@ from lossbench.record import write_bytes
 def sample_grid(path: Path, rows: Mapping[str, Tensor]) -> None:
     """Write named rows of images, uint8 [N, 3, H, W], as one PNG."""
     count, _, height, width = next(iter(rows.values())).shape
-    figure = Figure(figsize=(1.05 * count + 0.9, 1.05 * len(rows) * height / width), dpi=120)
-    axes = figure.subplots(len(rows), count, squeeze=False)
-    for line, (name, images) in zip(axes, rows.items(), strict=True):
-        for axis, image in zip(line, images, strict=True):
-            axis.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest" if width <= 128 else "antialiased")
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.spines[:].set_visible(False)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    figure.subplots_adjust(left=0.9 / (1.05 * count + 0.9), right=1, top=1, bottom=0, wspace=0.03, hspace=0.03)
+    gap = max(1, width // 32)
+    cells = pad(torch.stack(list(rows.values())), (0, gap, 0, gap), value=255)  # [rows, N, 3, H, W]
+    picture = cells.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)[:-gap, :-gap].numpy()
+    wide, tall = 1.05 * count, 1.05 * len(rows) * height / width
+    figure = Figure(figsize=(wide + 0.9, tall), dpi=120)
+    axis = figure.add_axes((0.9 / (wide + 0.9), 0, wide / (wide + 0.9), 1), frameon=False)
+    axis.imshow(picture, interpolation="nearest" if width <= 128 else "antialiased", aspect="auto")
+    axis.set_xticks([])
+    axis.set_yticks([(height + gap) * (row + 0.5) for row in range(len(rows))], list(rows), fontsize=9)
+    axis.tick_params(length=0)
     _write(path, figure)
 
 

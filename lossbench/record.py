@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lossbench.errors import RunError
+from filelock import FileLock, Timeout
+
+from lossbench.errors import RunError, refusal
 from lossbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     import torch
 
 SCHEMA = 1
+STAMP = 16  # digits of a hash in a file's name
 PACKAGES = ("lossbench", "torch", "kornia", "opencv-python", "scikit-image", "scipy", "numpy", "pluggy")
 
 
 def create(directory: Path) -> None:
-    """Make a run's directory; one that holds anything is refused."""
+    """Make a directory; one that holds anything is refused, but for what a run leaves that died before its record."""
+    _make(directory)
+    if any(not path.name.startswith(".") for path in directory.iterdir()):
+        hint = f", go on with --resume {directory}" if (directory / "run.json").is_file() else ""
+        raise RunError(f"--out {directory} is not empty. Choose another folder{hint}, or remove it.")
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Hold a run's directory, made if need be, against other runs for as long as this process lives."""
+    _make(directory)
+    try:
+        with FileLock(directory / ".lock").acquire(timeout=0):
+            yield
+    except Timeout:
+        raise RunError(f"{directory} is in use by another run. Wait for its end, or choose another --out.") from None
+
+
+def _make(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        taken = next(directory.iterdir(), None)
+        if not os.access(directory, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise RunError(f"--out {directory}: {error.strerror}. Choose a folder that can be written.") from None
-    if taken:
-        raise RunError(f"--out {directory} is not empty. Choose another folder, or remove it.")
 
 
 def free_directory(base: Path) -> Path:
@@ -38,14 +61,45 @@ def free_directory(base: Path) -> Path:
     return next(path for n in range(1, sys.maxsize) if not (path := base if n == 1 else Path(f"{base}-{n}")).exists())
 
 
+def write_file(path: Path, write: Callable[[BinaryIO], object], *, stamp: bool = False) -> Path:
+    """Write a file whole or not at all: aside, synced, renamed. With ``stamp`` its hash becomes part of its name.
+
+    Raises:
+        RunError: no space, no right to write, a limit. What was there before is untouched.
+    """
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        with aside.open("w+b") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            if stamp:
+                path = path.with_stem(f"{path.stem}-{hashlib.file_digest(file, 'sha256').hexdigest()[:STAMP]}")
+        aside.replace(path)
+        _sync(path.parent)
+    except Exception as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        if reason := refusal(error):
+            raise RunError(f"{path} cannot be written: {reason}") from error
+        raise
+    return path
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    aside = path.with_name(f".{path.name}.part")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    write_file(path, lambda file: file.write(content))
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename survive a power cut, where a folder can be opened."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -77,7 +131,8 @@ class Log:
     """
 
     def __init__(self, path: Path) -> None:
-        self.file = path.open("w", encoding="utf-8", buffering=1)
+        self.path = path
+        self.file = path.open("a", encoding="utf-8", buffering=1)
 
     @hookimpl
     def lossbench_step(self, step: int, values: Mapping[str, float], weights: Mapping[str, float]) -> None:
@@ -85,9 +140,35 @@ class Log:
         weighted = {label: value * weights[label] for label, value in values.items()}
         self.file.write(json.dumps({"step": step, "raw": dict(values), "weighted": weighted}) + "\n")
 
+    def sync(self) -> None:
+        """Let every line so far reach the disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
     def close(self) -> None:
         """Finish the file."""
-        self.file.close()
+        with suppress(OSError):  # a line that the disk refused was reported when it was written
+            self.file.close()
+
+
+def cut_log(path: Path, steps: int) -> None:
+    """Cut a metrics.jsonl back to its first steps."""
+    write_bytes(path, b"".join(path.read_bytes().splitlines(keepends=True)[:steps]) if steps else b"")
+
+
+def whole_lines(path: Path) -> int:
+    """Return how many steps a metrics.jsonl holds, from 1 on without a gap or a torn line."""
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return 0
+    for count, line in enumerate(lines):
+        try:
+            if not line.endswith(b"\n") or json.loads(line)["step"] != count + 1:
+                return count
+        except (ValueError, TypeError, KeyError):
+            return count
+    return len(lines)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -5,13 +5,14 @@
                 unfreeze D; pool(seen_fake), seen_real; backward per D
     backward:   terms once; watchers; sum in order; backward; forget graphs
 
-Randomness is a function of (seed, step, consumer), so any step can be computed again.
+Randomness is a function of (seed, step, consumer), and what a step does to pools and buffers counts once the step is
+done: so any step can be computed again, and one that fails leaves no trace.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial, reduce
 from itertools import chain
@@ -40,7 +41,7 @@ class Trainer:
         self,
         objective: Objective,
         networks: Networks,
-        batches: Batches,
+        batches: Batches | Mapping[int, Mapping[str, Tensor]],
         settings: TrainSettings,
         pool: PoolSettings,
         hook: pluggy.HookRelay,
@@ -62,6 +63,10 @@ class Trainer:
         self.seen_once: set[Bound] = set()
         self.weights = {bound.label: torch.ones((), device=self.device, dtype=self.dtype) for bound in objective.terms}
         self.complete_lazy_modules()
+        self.done = 0  # steps
+        self.whole = True  # no step is half done
+        self.buffers: list[tuple[Tensor, Tensor]] = []
+        self.settle()
         self.parameters = {
             "generators": [*_parameters(networks.G.values()), *_parameters(objective.modules.values())],
             "discriminators": _parameters(networks.D.values()),
@@ -75,14 +80,18 @@ class Trainer:
         """Move every network once, or, if anything is not finite, none."""
         values = self.gradients(step, self.objective.active(step, self.progress(step)))
         log = self.guard(step, values)
+        self.whole = False
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = self.learning_rate(step)
             optimiser.step()
+        self.settle()
+        self.done, self.whole = step, True
         weights = {bound.label: bound.factor_at(self.progress(step)) for bound in self.objective.terms}
         self.hook.lossbench_step(step=step, values=log, weights={label: weights[_whole(label)] for label in log})
 
-    def gradients(self, step: int, active: Sequence[Bound]) -> dict[str, Tensor]:
-        """Leave every parameter's gradient in ``.grad``; return the raw values by label."""
+    def gradients(self, step: int, active: Sequence[Bound], only: str | None = None) -> dict[str, Tensor]:
+        """Leave every parameter's gradient, or that of ``only`` one part, in ``.grad``; return raw values by label."""
+        self.rewind()
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         for bound in active:
@@ -92,16 +101,19 @@ class Trainer:
         values: dict[str, Tensor] = {}
         self.freeze_discriminators(True)
         for component in how.components:
-            values |= self.backward(step, component, views)
+            values |= self.backward(step, component, views, only)
         self.freeze_discriminators(False)
         for direction, terms in how.critics.items():
             with torch.no_grad():
                 seen_fake, seen_real = views[direction]["seen_fake"], views[direction]["seen_real"]
             pooled = self.pools[direction].exchange(seen_fake, rng.stream(self.seed, step, "pool", direction))
-            values |= self.backward(step, terms, {direction: self.look_critically(step, direction, pooled, seen_real)})
+            seen = {direction: self.look_critically(step, direction, pooled, seen_real)}
+            values |= self.backward(step, terms, seen, only)
         return values
 
-    def backward(self, step: int, terms: Sequence[Bound], views: Mapping[str, Views]) -> dict[str, Tensor]:
+    def backward(
+        self, step: int, terms: Sequence[Bound], views: Mapping[str, Views], only: str | None
+    ) -> dict[str, Tensor]:
         """Compute terms that share a graph, add them up in order, and go back through it once."""
         values: dict[str, Tensor] = {}
         weighted: dict[str, Tensor] = {}
@@ -115,7 +127,7 @@ class Trainer:
             f"{direction}/{name}": image for direction, seen in views.items() for name, image in seen.images().items()
         }
         self.hook.lossbench_component(step=step, terms=weighted, images=images)
-        total = reduce(add, weighted.values())
+        total = reduce(add, [value for label, value in weighted.items() if only in (None, label)])
         if total.requires_grad:
             total.backward()
         for seen in views.values():
@@ -126,32 +138,87 @@ class Trainer:
         """Return the values as numbers, in the step's one look at the device; raise if anything is not finite.
 
         Raises:
-            Diverged: naming the term, its direction and the step, found by computing each term alone.
+            Diverged: naming the plugin, its part and direction, and the step.
         """
         norms = [_norm(some) for some in self.parameters.values()]
         numbers = torch.stack([*values.values(), *(norm.to(self.device, self.dtype) for norm in norms)]).tolist()
         if all(map(math.isfinite, numbers)):
             return dict(zip(values, numbers, strict=False))
         wrong = [label for label, number in zip(values, numbers, strict=False) if not math.isfinite(number)]
-        what = f"the value of {wrong[0]}" if wrong else f"the gradient of {self.culprit(step)}"
-        raise Diverged(
-            f"Step {step}: {what} is not finite. Nothing was updated with it. "
-            "Try a smaller weight, or a smaller --set train.lr."
-        )
+        culprit = wrong[0] if wrong else next((one for one, _, norm in self.alone(step) if not math.isfinite(norm)), "")
+        raise Diverged(step, culprit, self.diagnosis(step, culprit, "value" if wrong else "gradient"))
 
-    def culprit(self, step: int) -> str:
-        """Return the label of the first term whose gradient alone is not finite."""
+    def alone(self, step: int) -> Iterator[tuple[str, float, float]]:
+        """Compute each part of each active term by itself: its label, its value and the norm of its gradient."""
         for bound in self.objective.active(step, self.progress(step)):
-            self.gradients(step, (bound,))
-            if not all(_norm(some).isfinite() for some in self.parameters.values()):
-                return bound.label
-        return "the sum of all terms"
+            for label, value in self.gradients(step, (bound,)).items():
+                self.gradients(step, (bound,), only=label)
+                every = [parameter for some in self.parameters.values() for parameter in some]
+                yield label, value.item(), _norm(every).item()
+
+    def diagnosis(self, step: int, label: str, what: str) -> str:
+        """Say what is not finite, and whether its plugin is to blame."""
+        bound = next((bound for bound in self.objective.terms if bound.label == _whole(label)), None)
+        if bound is None:
+            return f"Step {step}: the gradient of the sum of all terms is not finite, though each alone is."
+        generator, source = self.networks.G[bound.direction], bound.direction.partition("2")[0]
+        with torch.no_grad(), rng.isolated(self.seed, step, "diagnosis"):
+            sound = generator(self.batch(step)[source]).isfinite().all()
+        cause = (
+            "The translation is finite: look for a division, a root or a logarithm in it."
+            if sound
+            else f"The translation {bound.direction} is not finite to begin with: weights grew too large before."
+        )
+        return f"Step {step}: the {what} of {label} ({bound.origin}) is not finite. {cause}"
+
+    # What a step leaves -----------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Make what the last step did to pools and buffers count."""
+        for pool in self.pools.values():
+            pool.commit()
+        modules = [*self.networks.named().values(), *self.objective.modules.values()]
+        self.buffers = [(buffer, buffer.clone()) for module in modules for buffer in module.buffers()]
+
+    def rewind(self) -> None:
+        """Take back what was done to buffers since the last step was done."""
+        for buffer, before in self.buffers:
+            buffer.copy_(before)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on beside settings and images, as ``load`` takes it."""
+        self.rewind()
+        return {
+            "step": self.done,
+            "networks": {name: network.state_dict() for name, network in self.networks.named().items()},
+            "modules": {label: module.state_dict() for label, module in self.objective.modules.items()},
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "pools": {direction: pool.kept for direction, pool in self.pools.items()},
+            "checked": sorted(bound.label for bound in self.seen_once),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that ``state`` gave."""
+        modules = {**self.networks.named(), **self.objective.modules}
+        for name, values in {**state["networks"], **state["modules"]}.items():
+            modules[name].load_state_dict(values)
+        for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(values)
+        for direction, images in state["pools"].items():
+            self.pools[direction].fill([image.to(self.device, self.dtype) for image in images])
+        self.seen_once = {bound for bound in self.objective.terms if bound.label in state["checked"]}
+        self.done = int(state["step"])
+        self.settle()
 
     # What a step sees -------------------------------------------------------------------------------------------
 
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Return the images of a step by domain."""
+        return {domain: images.to(self.device, self.dtype) for domain, images in self.batches[step - 1].items()}
+
     def look(self, step: int, how: Plan) -> dict[str, Views]:
         """Return the generators' views of every direction."""
-        batch = {domain: images.to(self.device, self.dtype) for domain, images in self.batches[step - 1].items()}
+        batch = self.batch(step)
         once = Once()
         views: dict[str, Views] = {}
         for direction in self.objective.recipe.directions:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lossbench.data import Shapes
-from lossbench.run import Run, prepare
+from lossbench.prepare import Run, prepare
 
 TINY = {
     "data.dir": "shapes",

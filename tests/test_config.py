@@ -8,7 +8,7 @@ import pytest
 
 from lossbench import OptionError
 from lossbench.config import flat, nested, overlaid, parse_assignment, read_toml
-from lossbench.run import prepare
+from lossbench.prepare import prepare
 
 SMALL = {"model.ngf": 4, "model.ndf": 4, "train.steps": 2}
 

@@ -27,9 +27,16 @@ def stream(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def exchange(pool: Pool, images: Tensor, draw: torch.Generator) -> Tensor:
+    """One step: an exchange that counts."""
+    out = pool.exchange(images, draw)
+    pool.commit()
+    return out
+
+
 def filled(size: int, seed: int = 0) -> tuple[Pool, torch.Generator]:
     pool, draw = Pool(size), stream(seed)
-    pool.exchange(numbered(*range(size)), draw)
+    exchange(pool, numbered(*range(size)), draw)
     return pool, draw
 
 
@@ -39,7 +46,7 @@ def filled(size: int, seed: int = 0) -> tuple[Pool, torch.Generator]:
 def test_a_pool_of_size_0_gives_back_what_comes_in():
     pool, draw = Pool(0), stream()
     for step in range(20):
-        assert numbers(pool.exchange(numbered(step, -step), draw)) == [step, -step]
+        assert numbers(exchange(pool, numbered(step, -step), draw)) == [step, -step]
     assert not pool.kept
 
 
@@ -51,8 +58,8 @@ def test_what_comes_out_has_no_graph(size):
 
 def test_while_it_fills_every_image_comes_back_and_is_kept():
     pool, draw = Pool(5), stream()
-    assert numbers(pool.exchange(numbered(1, 2), draw)) == [1, 2]
-    assert numbers(pool.exchange(numbered(3, 4), draw)) == [3, 4]
+    assert numbers(exchange(pool, numbered(1, 2), draw)) == [1, 2]
+    assert numbers(exchange(pool, numbered(3, 4), draw)) == [3, 4]
     assert numbers(torch.stack(pool.kept)) == [1, 2, 3, 4]
 
 
@@ -63,7 +70,7 @@ def test_filling_draws_nothing():
 
 def test_a_batch_that_fills_it_halfway_is_exchanged_from_there_on():
     pool = Pool(3)
-    out = numbers(pool.exchange(numbered(*range(1, 41)), stream()))
+    out = numbers(exchange(pool, numbered(*range(1, 41)), stream()))
     assert out[:3] == [1, 2, 3]
     assert out != list(range(1, 41))
     assert len(pool.kept) == 3
@@ -84,7 +91,7 @@ def test_shape_and_type_stay():
 def test_images_are_neither_lost_nor_doubled(size, lengths, seed):
     pool, draw, out, count = Pool(size), stream(seed), [], 0
     for length in lengths:
-        out += numbers(pool.exchange(numbered(*range(count, count + length)), draw))
+        out += numbers(exchange(pool, numbered(*range(count, count + length)), draw))
         count += length
         assert len(pool.kept) == min(size, count)
     kept = numbers(torch.stack(pool.kept))
@@ -100,7 +107,7 @@ def test_images_are_neither_lost_nor_doubled(size, lengths, seed):
 def test_half_of_the_images_are_exchanged_for_an_earlier_one():
     pool, draw = filled(50)
     count = 4000
-    out = numbers(pool.exchange(numbered(*range(50, 50 + count)), draw))
+    out = numbers(exchange(pool, numbered(*range(50, 50 + count)), draw))
     swapped = sum(number != place for place, number in enumerate(out, start=50))
     assert abs(swapped - count / 2) < 4 * isqrt(count // 4)  # four standard deviations of a fair coin
 
@@ -110,7 +117,7 @@ def test_every_place_is_exchanged_equally_often():
     taken = [0] * 8
     for number in range(8, 4008):
         before = numbers(torch.stack(pool.kept))
-        (out,) = numbers(pool.exchange(numbered(number), draw))
+        (out,) = numbers(exchange(pool, numbered(number), draw))
         if out != number:
             taken[before.index(out)] += 1
     expected = sum(taken) / 8
@@ -121,7 +128,7 @@ def test_an_image_that_is_exchanged_takes_the_place_of_the_one_given_back():
     pool, draw = filled(4)
     for number in range(4, 60):
         before = numbers(torch.stack(pool.kept))
-        (out,) = numbers(pool.exchange(numbered(number), draw))
+        (out,) = numbers(exchange(pool, numbered(number), draw))
         expected = before if out == number else [number if each == out else each for each in before]
         assert numbers(torch.stack(pool.kept)) == expected
 
@@ -131,7 +138,7 @@ def test_an_image_that_is_exchanged_takes_the_place_of_the_one_given_back():
 
 def test_what_it_keeps_is_a_copy_of_what_came_in():
     pool, images = Pool(2), numbered(1, 2)
-    pool.exchange(images, stream())
+    exchange(pool, images, stream())
     images.zero_()
     assert numbers(torch.stack(pool.kept)) == [1, 2]
 
@@ -140,7 +147,7 @@ def test_what_it_keeps_once_full_is_a_copy_too():
     pool, draw = filled(2)
     for number in range(2, 30):
         images = numbered(number)
-        pool.exchange(images, draw)
+        exchange(pool, images, draw)
         images.fill_(-1)
     assert min(numbers(torch.stack(pool.kept))) >= 2
 
@@ -148,13 +155,13 @@ def test_what_it_keeps_once_full_is_a_copy_too():
 def test_what_it_gives_back_can_be_changed_without_harm():
     pool = Pool(2)
     for number in range(0, 30, 2):
-        pool.exchange(numbered(number, number + 1), stream(number)).fill_(-1)
+        exchange(pool, numbered(number, number + 1), stream(number)).fill_(-1)
     assert min(numbers(torch.stack(pool.kept))) >= 0
 
 
 def test_it_keeps_no_more_memory_than_its_images():
     pool = Pool(1)
-    pool.exchange(numbered(*range(64)), stream())
+    exchange(pool, numbered(*range(64)), stream())
     assert pool.kept[0].untyped_storage().nbytes() == 3 * 2 * 2 * 4
 
 
@@ -166,7 +173,7 @@ def shown(seed: int) -> list[int]:
     return [
         number
         for step in range(10)
-        for number in numbers(pool.exchange(numbered(2 * step, 2 * step + 1), rng.stream(seed, step, "pool", "A2B")))
+        for number in numbers(exchange(pool, numbered(2 * step, 2 * step + 1), rng.stream(seed, step, "pool", "A2B")))
     ]
 
 
@@ -181,3 +188,19 @@ def test_it_draws_from_the_given_stream_only():
     state = torch.get_rng_state()
     shown(0)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_exchange_that_is_not_committed_never_happened():
+    pool, _ = filled(3)
+    one, other = (numbers(pool.exchange(numbered(*range(10, 20)), stream(5))) for _ in range(2))
+    assert one == other
+    assert numbers(torch.stack(pool.kept)) == [0, 1, 2]
+
+
+def test_a_pool_goes_on_from_the_images_of_another():
+    pool, draw = filled(3)
+    other, again = Pool(3), stream()
+    other.fill(pool.kept)
+    again.set_state(draw.get_state())
+    for number in range(20):
+        assert numbers(exchange(pool, numbered(number), draw)) == numbers(exchange(other, numbered(number), again))

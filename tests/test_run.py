@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 import lossbench
 from lossbench import DataError, Diverged, LossbenchError, OptionError, PluginError, RunError
 from lossbench.config import read_toml
+from lossbench.prepare import prepare
 from lossbench.record import read_log, read_record
-from lossbench.run import go, prepare
+from lossbench.run import go
 
-FILES = {"config.toml", "losses.png", "metrics.jsonl", "run.json", "samples", "weights"}
+FILES = {".lock", "config.toml", "losses.png", "metrics.jsonl", "run.json", "samples", "snapshots", "weights"}
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_a_diverged_run_is_a_result(tiny, tmp_path):
     record = read_record(tmp_path / "run")
     assert record["status"] == "diverged"
     assert record["steps_done"] == 2
-    assert record["error"].startswith("Step 3: the value of A2B/bad is not finite")
+    assert record["error"].startswith("Step 3: the value of A2B/bad (bad in python) is not finite")
     assert load_file(tmp_path / "run" / "weights" / "G_A2B.safetensors")
 
 
@@ -124,7 +125,7 @@ def test_an_interrupted_run_keeps_what_it_has(tiny, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         go(tiny(), tmp_path / "run", observers=[Impatient()])
     record = read_record(tmp_path / "run")
-    assert (record["status"], record["error"]) == ("failed", "interrupted after 1 steps")
+    assert (record["status"], record["error"]) == ("failed", "interrupted after step 2")
     assert (tmp_path / "run" / "weights" / "G_B2A.safetensors").is_file()
 
 

@@ -45,7 +45,7 @@ def _made(builder: Any, channels: int, options: Mapping[str, Any], *key: object)
     with rng.isolated(*key):
         network: Network = builder(channels, **{name: options[name] for name in declared(builder)})
         for module in network.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not module.weight.is_meta:
                 nn.init.normal_(module.weight, 0.0, 0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)

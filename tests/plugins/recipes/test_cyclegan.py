@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossbench import OptionError, hookimpl
+from lossbench.prepare import Run, prepare
 from lossbench.registry import load
-from lossbench.run import Run, prepare
 
 SMALL = {"data.dir": "shapes", "data.size": 32, "data.load_size": 36, "model.ngf": 4, "model.ndf": 4}
 FLOAT64 = {"train.precision": "float64", "train.batch": 2, "model.generator": "resnet_1blocks"}

@@ -1,0 +1,148 @@
+"""From settings to a run that could begin: images read, objective and networks built, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pluggy
+import torch
+
+from lossbench.config import DEFAULT_RECIPE, Config, TrainSettings, configure, overlaid, read_toml
+from lossbench.data import VARIANTS, Batches, Dataset, Folders, Shapes, Source
+from lossbench.errors import OptionError
+from lossbench.hookspecs import Term, Weight
+from lossbench.networks import Networks, build, check
+from lossbench.objective import Objective, compose
+from lossbench.registry import hook_manager
+from lossbench.trainer import Trainer
+
+
+@dataclass
+class Run:
+    """A run: built by ``prepare``, trained by ``lossbench.run.go``."""
+
+    config: Config
+    objective: Objective
+    dataset: Dataset
+    networks: Networks
+    trainer: Trainer
+    hooks: pluggy.PluginManager
+    directory: Path = Path()
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def prepare(
+    plugins: str | Sequence[str] | None = None,
+    *,
+    losses: Mapping[str, Term | tuple[Term, Weight]] | None = None,
+    data: str | Path | None = None,
+    recipe: str | None = None,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    config: str | Path | Mapping[str, Any] | None = None,
+    source: Source | None = None,
+) -> Run:
+    """Resolve settings, read the images, build objective and networks.
+
+    ``config`` is a TOML file or its dotted keys; ``source`` takes the place of the images that ``data.dir`` names.
+    """
+    file = config if isinstance(config, Mapping) else read_toml(Path(config)) if config else {}
+    asked = {**(settings or {}), **({} if data is None else {"data.dir": str(data)})}
+    words = _words(file.get("plugins") if plugins is None else plugins)
+    given = overlaid(_still_meant(file, asked, words), asked)
+    recipe = recipe or str(file.get("recipe", DEFAULT_RECIPE))
+    preset = preset or (str(file["preset"]) if "preset" in file else None)
+    if (where := given.get("data.dir")) and where not in VARIANTS:
+        given["data.dir"] = _anywhere(str(where), Path(str(where)).is_dir())
+    source = source or _source(given)
+    settled = configure(words, losses or {}, recipe, preset, given, source)
+    check(settled.recipe, settled.model, settled.data.size)
+    _check_device(settled.train.device)
+    dataset = source.dataset(settled.data.size, settled.data.load_size)
+    settled = replace(settled, train=_counted(settled, dataset))
+    seed = settled.train.seed
+    objective = compose(settled.chosen, settled.adversary, settled.recipe, seed, settled.recipe_name)
+    _check_replaced(settled, objective, given)
+    settled = replace(settled, adversary=objective.adversary)
+    networks = build(settled.recipe, settled.model, objective.judged, seed)
+    batches = Batches(
+        dataset.train, batch=settled.train.batch, size=settled.data.size, flip=settled.data.flip,
+        paired=settled.recipe.paired, seed=seed,
+    )  # fmt: skip
+    hooks = hook_manager()
+    trainer = Trainer(objective, networks, batches, settled.train, settled.pool, hooks.hook)
+    return Run(settled, objective, dataset, networks, trainer, hooks)
+
+
+def _still_meant(file: Mapping[str, Any], asked: Mapping[str, Any], words: Sequence[str] | None) -> dict[str, Any]:
+    """Return a file's settings less what the command line takes back: losses it does not name, another length."""
+    dropped = {Path(word).stem for word in _words(file.get("plugins")) or ()} - {
+        Path(word).stem for word in words or ()
+    }
+    other_length = {"train.epochs", "train.steps"} if {"train.epochs", "train.steps"} & set(asked) else set()
+    return {
+        key: value
+        for key, value in file.items()
+        if key not in {"plugins", "recipe", "preset"} | other_length and key.partition(".")[0] not in dropped
+    }
+
+
+def _words(plugins: object) -> list[str] | None:
+    """``"cycle,idt"`` or a list -> names; None stays None."""
+    if plugins is None:
+        return None
+    if isinstance(plugins, str):
+        plugins = [word.strip() for word in plugins.split(",") if word.strip()]
+    if not (isinstance(plugins, Sequence) and all(isinstance(word, str) for word in plugins)):
+        raise OptionError(f"plugins={plugins!r}: name losses as in cycle,idt or, in TOML, as a list of names.")
+    if not plugins:
+        raise OptionError("--plugins names no loss. Write for example --plugins cycle,idt, or leave it out.")
+    return [_anywhere(word, word.endswith(".py") and Path(word).is_file()) for word in plugins]
+
+
+def _anywhere(path: str, there: bool) -> str:
+    """Return a path that means the same from any folder, so that config.toml repeats the run from anywhere."""
+    return str(Path(path).resolve()) if there else path
+
+
+def _source(given: Mapping[str, Any]) -> Source:
+    where = str(given.get("data.dir", VARIANTS[0]))
+    if where in VARIANTS:
+        seed = given.get("data.seed", 0)
+        return Shapes(
+            where, seed if isinstance(seed, int) and seed >= 0 else 0
+        )  # refused when its section is validated
+    return Folders(Path(where), paired_test=bool(given.get("data.paired_test", False)))
+
+
+def _check_replaced(config: Config, objective: Objective, given: Mapping[str, Any]) -> None:
+    """Refuse settings of the recipe's adversary where a chosen loss took its place."""
+    if config.adversary and not objective.adversary:
+        name = config.adversary.plugin.origin.name
+        if useless := [key for key in given if key.startswith(f"{name}.")]:
+            raise OptionError(f"{useless[0]} is set, but a chosen loss takes the place of {name}. Drop the setting.")
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.zeros((), device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise OptionError(
+            f"train.device={name!r} cannot be used here. Devices are cpu, cuda, cuda:1, mps; use --device cpu."
+        ) from None
+
+
+def _counted(config: Config, dataset: Dataset) -> TrainSettings:
+    """Return the train settings with epochs counted in steps, and ``every`` resolved."""
+    train = config.train
+    counts = [len(images) for images in dataset.train.values()]
+    longest = max(counts)
+    if train.batch > longest:
+        raise OptionError(
+            f"train.batch={train.batch} is more than the {longest} training images. Use a smaller --batch."
+        )
+    steps = train.epochs * -(-longest // train.batch) if train.epochs else train.steps
+    return train.model_copy(update={"steps": steps, "epochs": None, "every": train.every or max(1, steps // 4)})

@@ -1,0 +1,105 @@
+"""Going on with a run: is it the same run, and from where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lossbench.checkpoint import check_finite, intact, read_state, snapshot_step, snapshots
+from lossbench.config import flat, read_toml
+from lossbench.errors import RunError
+from lossbench.hookspecs import Term, Weight
+from lossbench.outcome import opening
+from lossbench.prepare import Run, prepare
+from lossbench.record import cut_log, read_record, whole_lines
+
+FREE = ("train.steps", "train.every", "train.keep", "train.device", "data.dir")  # what may change
+
+
+def reopen(
+    directory: Path,
+    plugins: str | Sequence[str] | None,
+    losses: Mapping[str, Term | tuple[Term, Weight]] | None,
+    data: str | Path | None,
+    settings: Mapping[str, Any] | None,
+) -> Run:
+    """Prepare the run that a directory holds. Its length, its device and the place of its images may change.
+
+    Raises:
+        RunError: no run there, or its settings, losses or images are no longer what they were.
+    """
+    record = read_record(directory)
+    config = directory / "config.toml"
+    if edited := differences(record["config"], read_toml(config) if config.exists() else record["config"]):
+        raise RunError(_refused(directory, edited))
+    run = prepare(plugins, losses=losses, data=data, settings=settings, config=record["config"])
+    if changed := differences(_facts(record), _facts(json.loads(json.dumps(opening(run))))):
+        raise RunError(_refused(directory, changed))
+    return run
+
+
+def rejoin(run: Run) -> dict[str, Any]:
+    """Load the last good state into a run and cut its directory back to it; return what its record says of that.
+
+    Raises:
+        RunError: nothing is left to do, or the state does not fit.
+    """
+    record, log = read_record(run.directory), run.directory / "metrics.jsonl"
+    lines = whole_lines(log)
+    reached = [path for path in snapshots(run.directory / "snapshots") if snapshot_step(path) <= lines]
+    path = next(filter(intact, reached), None)
+    if path:
+        state = read_state(path)
+        try:
+            check_finite(path, {"networks": state["networks"], "modules": state["modules"]})
+            run.trainer.load(state)
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise RunError(f"{path} does not fit this run: {reason} Remove it to go on from an earlier one.") from None
+    done, steps = run.trainer.done, run.config.train.steps
+    if done > steps or (done == steps and record["status"] == "ok"):
+        raise RunError(
+            f"{run.directory} has done its {done} steps. Go on to more with --steps, such as --steps {2 * done}."
+        )
+    if lines > done:
+        cut_log(log, done)
+    for sample in (run.directory / "samples").glob("*_*.png"):
+        if not sample.stem.rpartition("_")[2].isdecimal() or int(sample.stem.rpartition("_")[2]) > done:
+            sample.unlink()
+    (run.directory / "traceback.txt").unlink(missing_ok=True)
+    changed = differences(_machine(record), _machine(run.record))
+    return {"resumed": [*record.get("resumed", []), {"from_step": done, "to_step": steps, "changed": changed}]}
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say what is not as it was, key by key."""
+    return [
+        f"{key} was {before.get(key, 'not there')}, is {now.get(key, 'not there')}"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key)
+    ]
+
+
+def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes a run this run, by key."""
+    config = {key: value for key, value in record["config"].items() if key not in FREE}
+    terms = {
+        term["term"]: {key: term[key] for key in term if key not in ("term", "source")} for term in record["objective"]
+    }
+    images = {key: record["dataset"][key] for key in ("n", "fingerprint")}
+    return flat({**config, **terms, "images": images})
+
+
+def _machine(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the last bits of a run depend on."""
+    return flat({key: record["environment"][key] for key in ("cpu", "threads", "device", "packages")})
+
+
+def _refused(directory: Path, changed: Sequence[str]) -> str:
+    shown = "; ".join(changed[:5]) + (f"; and {len(changed) - 5} more" if len(changed) > 5 else "")
+    return (
+        f"--resume {directory}: this would be another run: {shown}. Put it back, or start another run: "
+        f"lossbench run --config {directory / 'config.toml'}"
+    )
