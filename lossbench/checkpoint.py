@@ -111,10 +111,8 @@ def read_state(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}.") from None
     except Exception as error:  # what a damaged file raises is of every type
-        if "weights_only" in str(error):
-            raise RunError(
-                f"{path} holds more than tensors and plain values: it would run code. It was not opened."
-            ) from None
+        if "GLOBAL" in str(error) or "Unsupported class" in str(error):
+            raise RunError(f"{path} holds code, not only tensors and plain values. It was not opened.") from None
         raise RunError(f"{path} is damaged, or not a state of lossbench's.") from None
     if not isinstance(state, dict):
         raise RunError(f"{path} is not a state of lossbench's.")

@@ -37,8 +37,8 @@ class Images:
     batch: Mapping[str, Tensor]  # uint8 [B, 3, H, W]
 
     def defaults(self, size: int | None) -> dict[str, Any]:
-        """Return nothing: a bundle holds every setting."""
-        return {}
+        """Return a size, which the bundle's settings overrule as all else."""
+        return {"data.size": size}
 
     def dataset(self, size: int, load_size: int) -> Dataset:
         """Return the batch as all there is."""

@@ -76,7 +76,7 @@ def rejoin(run: Run) -> dict[str, Any]:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Say what is not as it was, key by key."""
     return [
-        f"{key} was {before.get(key, 'not there')}, is {now.get(key, 'not there')}"
+        f"{key} was {before.get(key, 'not there')!s:.40}, is {now.get(key, 'not there')!s:.40}"
         for key in dict.fromkeys([*before, *now])
         if before.get(key) != now.get(key)
     ]

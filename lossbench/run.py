@@ -175,7 +175,7 @@ def _keep(run: Run, error: BaseException) -> None:
         error.add_note(f"Traceback: {path}")
     if isinstance(error, Diverged):
         error.add_note(f"Look at that step: lossbench replay {write_bundle(run, error)}")
-    if run.trainer.whole and not isinstance(error, Interrupted):
+    if run.trainer.done and run.trainer.whole and not isinstance(error, Interrupted):
         _snapshot(run)
 
 
