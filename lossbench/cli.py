@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
@@ -38,6 +39,7 @@ UsageError: Any = typer.BadParameter.__mro__[1]  # the parent of everything that
 def main() -> None:
     """Run the command line. What the user can mend is one line and exit code 2."""
     try:
+        _check_words(sys.argv[1:])
         code = app(prog_name="lossbench", standalone_mode=False)
     except LossbenchError as error:
         code = _complain(" ".join([str(error), *getattr(error, "__notes__", [])]), error.exit_code)
@@ -55,8 +57,18 @@ def main() -> None:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"lossbench: {' '.join(message.split())}", file=sys.stderr)
+    first, *files = [" ".join(line.split()) for line in message.splitlines()]
+    text = "\n  ".join([f"lossbench: {first}", *files])
+    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
     return code
+
+
+def _check_words(words: Iterable[str]) -> None:
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise OptionError(f"{word!a} is not UTF-8. Rename the file, or mend the word.") from None
 
 
 def _version(wanted: bool) -> None:
@@ -79,6 +91,7 @@ def run(
     plugins: Annotated[str | None, Option(help="Losses in order, by name or file: cycle,idt,./tv.py.")] = None,
     data: Annotated[str | None, Option(help="A folder with trainA trainB testA testB, or a built-in set.")] = None,
     paired_test: Annotated[bool, Option("--paired-test", help="testA and testB are pairs by file name.")] = False,
+    skip_bad: Annotated[bool, Option("--skip-bad", help="Go on without images that cannot be used.")] = False,
     recipe: Annotated[str | None, Option(help="What is trained.  [default: cyclegan]")] = None,
     preset: Annotated[str | None, Option(help="Weights as in junyanz or mmagic.")] = None,
     size: Annotated[int | None, Option(help="Image side in px.")] = None,
@@ -105,6 +118,7 @@ def run(
 
     flags = {
         "data.dir": data, "data.size": size, "data.load_size": load_size, "data.paired_test": paired_test or None,
+        "data.skip_bad": skip_bad or None,
         "train.batch": batch, "train.steps": steps, "train.epochs": epochs, "train.every": every, "train.seed": seed,
         "train.device": device, "train.precision": precision, "train.strategy": strategy,
     }  # fmt: skip
@@ -173,6 +187,26 @@ def translate(
 
 
 @app.command()
+def cache(
+    clear: Annotated[bool, Option("--clear", help="Remove everything from it. Running runs go on.")] = False,
+) -> None:
+    """Show or clear the cache of decoded images."""
+    from lossbench.data import cache
+
+    if clear:
+        console.print(f"Freed {cache.clear():.1f} MB in {cache.place()}", soft_wrap=True)
+        return
+    entries = cache.entries()
+    table = Table("images of", "n", "px", "MB", "last used", box=box.SIMPLE_HEAD)
+    for entry in entries:
+        used = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
+        table.add_row(entry.name, str(entry.images), str(entry.size), f"{entry.megabytes:.1f}", used)
+    console.print(table)
+    total = sum(entry.megabytes for entry in entries)
+    console.print(f"{total:.1f} MB in {cache.place()}; LOSSBENCH_CACHE names another place", soft_wrap=True)
+
+
+@app.command()
 def plugins() -> None:
     """List what is installed, one sentence each. Nothing of it is imported."""
     from lossbench.registry import HOOKS, listing, sentence
@@ -223,6 +257,10 @@ class Watch:
             f"{data.name}: {len(data.train['A'])} + {len(data.train['B'])} images at {run.config.data.size} px, "
             f"{train.steps} steps of {train.batch} on {train.device}, seed {train.seed}. Into {run.directory}"
         )
+        if data.skipped:
+            console.print(f"Without {len(data.skipped)} images that cannot be used: see run.json", soft_wrap=True)
+        if data.note:
+            console.print(data.note, soft_wrap=True)
         for session in run.record.get("resumed", [])[-1:]:
             console.print(f"Going on after step {session['from_step']}.", soft_wrap=True)
             if session["changed"]:

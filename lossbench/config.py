@@ -56,6 +56,7 @@ class DataSettings(Section):
     load_size: int = Field(286, ge=4)  # px, what crops are cut from
     flip: bool = True
     paired_test: bool = False
+    skip_bad: bool = False  # go on without images that cannot be used
     seed: int = Field(0, ge=0)  # of the built-in set
 
 

@@ -46,6 +46,7 @@ def opening(run: Run) -> dict[str, Any]:
             },
             "size": config.data.size,
             "paired_test": data.paired_test,
+            "skipped": dict(data.skipped),
         },
         "parameters": {
             name: sum(p.numel() for p in network.parameters()) for name, network in run.networks.named().items()

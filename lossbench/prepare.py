@@ -115,7 +115,8 @@ def _source(given: Mapping[str, Any]) -> Source:
         return Shapes(
             where, seed if isinstance(seed, int) and seed >= 0 else 0
         )  # refused when its section is validated
-    return Folders(Path(where), paired_test=bool(given.get("data.paired_test", False)))
+    flags = {key: bool(given.get(f"data.{key}", False)) for key in ("paired_test", "skip_bad")}
+    return Folders(Path(where), **flags)
 
 
 def _check_replaced(config: Config, objective: Objective, given: Mapping[str, Any]) -> None:

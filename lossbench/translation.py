@@ -11,7 +11,7 @@ from torch import Tensor
 from lossbench import rng
 from lossbench.checkpoint import load_weights
 from lossbench.config import model_options
-from lossbench.data import image_paths, read_images, resized, to_tensor, to_uint8, write_image
+from lossbench.data import image_paths, read_images, refuse, resized, to_tensor, to_uint8, write_image
 from lossbench.errors import DataError, OptionError, near_miss
 from lossbench.metrics import METRICS, judge
 from lossbench.networks import Network, build, check
@@ -62,8 +62,7 @@ def translate(
             f"{' and '.join(twice[:2])} would be written to one file, {images / twice[0]}. Rename one of them."
         )
     read, bad = read_images(paths)
-    if bad:
-        raise DataError(f"{len(bad)} of {len(paths)} files cannot be read as images, such as {bad[0]}.")
+    refuse(bad, len(paths), "Mend or remove them.")
     create(out)
     sized = resized(read, size)
     fakes = apply(network, sized, noise=recipe.noise_at_test, seed=config["train.seed"])
@@ -90,8 +89,8 @@ def evaluate(images: str | Path, against: str | Path, *, source: str | Path | No
         if alone := sorted(set(stems) - set(found)):
             raise DataError(f"{folders[name]} has no image named {alone[0]}, which {folders['images']} has.")
     pictures = {name: read_images([found[stem] for stem in stems]) for name, found in paths.items()}
-    if bad := [path for _, unread in pictures.values() for path in unread]:
-        raise DataError(f"{len(bad)} files cannot be read as images, such as {bad[0]}.")
+    bad = {path: reason for _, unread in pictures.values() for path, reason in unread.items()}
+    refuse(bad, len(stems) * len(paths), "Mend or remove them.")
     size = pictures["images"][0][0].shape[0]
     stacks = {name: resized(some, size) for name, (some, _) in pictures.items()}
     values = judge(stacks["images"], truth=stacks["against"], real=stacks.get("source"))

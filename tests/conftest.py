@@ -54,5 +54,13 @@ def write_plugin(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a cache of images that is nobody else's."""
+    place = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("LOSSBENCH_CACHE", str(place))
+    return place
+
+
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)

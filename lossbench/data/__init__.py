@@ -2,7 +2,8 @@
 
 from lossbench.data.batches import Batches, to_tensor, to_uint8
 from lossbench.data.dataset import Dataset, Source
-from lossbench.data.folders import Folders, image_paths, read_images, resized, write_image
+from lossbench.data.folders import Folders
+from lossbench.data.images import image_paths, read_images, refuse, resized, write_image
 from lossbench.data.shapes import VARIANTS, Shapes
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Source",
     "image_paths",
     "read_images",
+    "refuse",
     "resized",
     "to_tensor",
     "to_uint8",

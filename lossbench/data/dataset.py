@@ -1,10 +1,11 @@
-"""A data set in memory: decoded once, uint8."""
+"""A data set: every image decoded, resized, uint8."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -32,12 +33,14 @@ class Dataset:
     test: Mapping[str, Tensor]
     test_names: Mapping[str, Sequence[str]]
     paired_test: bool  # testA[i] and testB[i] show the same thing
+    skipped: Mapping[str, str] = field(default_factory=dict)  # file -> why it is left out
+    note: str = ""  # what a user should know
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Return a sha256 of every pixel, so that two runs can be known to have seen the same images."""
         digest = hashlib.sha256()
         for images in (*self.train.values(), *self.test.values()):
             digest.update(str(tuple(images.shape)).encode())
-            digest.update(images.numpy().tobytes())
+            digest.update(images.numpy().data)
         return digest.hexdigest()

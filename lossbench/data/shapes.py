@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench.data.dataset import Dataset
-from lossbench.data.folders import Image, resized
+from lossbench.data.images import Image, resized
 
 SIZE = 64
 TRAIN = 400

@@ -1,0 +1,203 @@
+"""Image files: looked at first, decoded by Pillow, resized by OpenCV.
+
+Pillow decodes because it tells what it cannot: a picture cut short, several frames, more pixels than memory should be
+asked for. OpenCV averages over areas when it shrinks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import PIL.Image as Pillow
+import torch
+from numpy.typing import NDArray
+from PIL import ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from lossbench.errors import DataError
+from lossbench.record import write_bytes
+
+try:
+    import cv2
+except ImportError as error:  # slim images lack the system's libGL
+    raise DataError(
+        f"OpenCV cannot be imported: {error}. On Debian or Ubuntu: apt-get install libgl1 libglib2.0-0; or, in this "
+        "environment, put opencv-python-headless in its place."
+    ) from error
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Image = NDArray[np.uint8]  # [H, W, 3], RGB
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # by content; the ending of a name proves nothing
+LEAST_SIDE = 4  # px
+SHOWN = 20  # files in a message
+
+
+class Unusable(Exception):
+    """A file that is not the image it should be, and why."""
+
+
+@dataclass(frozen=True)
+class File:
+    """An image that looks usable, not yet decoded."""
+
+    path: Path
+    sha256: str
+    side: int  # px, the shorter
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """Return the image files of a folder in order of name; none is an error."""
+    if not folder.is_dir():
+        raise DataError(f"No folder {folder}. Name a folder of images.")
+    found = sorted((path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES), key=lambda path: path.stem)
+    if not found:
+        raise DataError(f"{folder} holds no image. Known endings: {', '.join(sorted(SUFFIXES))}.")
+    return found
+
+
+def look(paths: Sequence[Path]) -> tuple[list[File], dict[Path, str]]:
+    """Read headers and hashes, decode nothing. Return what looks usable, and what is not, with reasons."""
+    return _sorted_out(_look, paths)
+
+
+def read_images(paths: Sequence[Path]) -> tuple[list[Image], dict[Path, str]]:
+    """Decode files to RGB; transparency comes out on white. Return the images, and what is none, with reasons."""
+    return _sorted_out(decode, paths)
+
+
+def refuse(bad: Mapping[Path, str], count: int, advice: str) -> None:
+    """Raise one error that lists every file that cannot be used, if any."""
+    if bad:
+        lines = [f"{_printable(path)}: {reason}" for path, reason in bad.items()]
+        lines = lines[:SHOWN] + ([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])
+        raise DataError("\n".join([f"{len(bad)} of {count} images cannot be used. {advice}", *lines]))
+
+
+def decode(path: Path) -> Image:
+    """Return an image, turned as the camera was held.
+
+    Raises:
+        Unusable: saying why.
+    """
+    with _opened(path) as image:
+        return _rgb(ImageOps.exif_transpose(image))
+
+
+def resized(images: Sequence[Image], size: int) -> Tensor:
+    """Resize to ``size`` x ``size`` -> uint8 [N, 3, size, size]."""
+    return torch.from_numpy(np.stack([square(image, size) for image in images]))
+
+
+def square(image: Image, size: int) -> Image:
+    """Resize to uint8 [3, size, size]: sides that shrink by area averages, sides that grow by cubics."""
+    height, width = image.shape[:2]
+    shrunk = cv2.resize(image, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
+    grown = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(grown.transpose(2, 0, 1), np.uint8)
+
+
+def write_image(path: Path, image: Image) -> None:
+    """Write an RGB image; the ending of the path says in which format."""
+    done, encoded = cv2.imencode(path.suffix, image[..., ::-1])
+    if not done:
+        raise DataError(f"{path}: OpenCV cannot write this format.")
+    write_bytes(path, encoded.tobytes())
+
+
+def attempt(read: Callable[[T], R], items: Sequence[T]) -> Iterator[R | Unusable]:
+    """Read items in threads; give in order what was read, or why not."""
+
+    def one(item: T) -> R | Unusable:
+        try:
+            return read(item)
+        except Unusable as reason:
+            return reason
+
+    with _quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(one, items)
+
+
+def _sorted_out(read: Callable[[Path], R], paths: Sequence[Path]) -> tuple[list[R], dict[Path, str]]:
+    results = list(zip(paths, attempt(read, paths), strict=True))
+    bad = {path: str(result) for path, result in results if isinstance(result, Unusable)}
+    return [result for _, result in results if not isinstance(result, Unusable)], bad
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep decoders from complaining beside us; a decompression bomb is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+        yield
+
+
+def _look(path: Path) -> File:
+    with _opened(path) as image:
+        side = min(image.size)
+    with path.open("rb") as file:
+        return File(path, hashlib.file_digest(file, "sha256").hexdigest(), side)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Pillow.Image]:
+    try:
+        _check_file(path)
+        with Pillow.open(path, formats=FORMATS) as image:
+            if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:  # MPO: a camera's two views
+                raise Unusable(f"{frames} frames or pages; an image has one")
+            if min(image.size) < LEAST_SIDE:
+                raise Unusable(f"{image.width} x {image.height} px; an image has at least {LEAST_SIDE} a side")
+            yield image
+    except Unusable:
+        raise
+    except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError) as error:
+        raise Unusable(f"a decompression bomb? {str(error).partition(',')[0]}") from None
+    except UnidentifiedImageError:
+        raise Unusable("not a PNG, JPEG, WebP, BMP or TIFF image, whatever its name says") from None
+    except OSError as error:
+        raise Unusable((error.strerror or str(error)).lower()) from None
+    except Exception as error:  # a damaged file can make a decoder fail in any way
+        raise Unusable(f"damaged ({type(error).__name__}: {error})") from None
+
+
+def _check_file(path: Path) -> None:
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        raise Unusable("its name is not UTF-8") from None
+    if path.is_symlink() and not path.exists():
+        raise Unusable("a link that leads nowhere")
+    if not path.is_file():
+        raise Unusable("not a file")
+    if not path.stat().st_size:
+        raise Unusable("empty")
+
+
+def _rgb(image: Pillow.Image) -> Image:
+    """Bring any mode to 8 bits and three channels, [H, W, 3]."""
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise Unusable("32 bits a channel; save it with 8 or 16")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"), np.uint8)
+
+
+def _printable(path: Path) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
