@@ -52,7 +52,7 @@ class Batches:
 
 def to_tensor(images: Tensor) -> Tensor:
     """uint8 in 0..255 -> float32 in [-1, 1]."""
-    return images.float().div(127.5).sub(1)
+    return images.float().div_(127.5).sub_(1)
 
 
 def to_uint8(images: Tensor) -> Tensor:
