@@ -42,7 +42,8 @@ def main() -> None:
         _check_words(sys.argv[1:])
         code = app(prog_name="lossbench", standalone_mode=False)
     except LossbenchError as error:
-        code = _complain(" ".join([str(error), *getattr(error, "__notes__", [])]), error.exit_code)
+        said = " ".join([*map(str, error.args), *getattr(error, "__notes__", [])])
+        code = _complain(said, error.exit_code, getattr(error, "files", ()))
     except UsageError as error:
         message = error.format_message()
         stop = "" if message.endswith((".", "?", ")")) else "."
@@ -56,9 +57,8 @@ def main() -> None:
     sys.exit(code)
 
 
-def _complain(message: str, code: int) -> int:
-    first, *files = [" ".join(line.split()) for line in message.splitlines()]
-    text = "\n  ".join([f"lossbench: {first}", *files])
+def _complain(message: str, code: int, files: Iterable[str] = ()) -> int:
+    text = "\n  ".join(" ".join(line.split()) for line in (f"lossbench: {message}", *files))
     print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
     return code
 
@@ -178,11 +178,14 @@ def translate(
     out: Annotated[Path, Option(help="Where the PNG files go, new or empty.")],
     direction: Annotated[str, Option(help="A2B or B2A.")] = "A2B",
     size: Annotated[int | None, Option(help="Image side in px.  [default: that of the run]")] = None,
+    recipe: Annotated[
+        str | None, Option(help="The run's recipe once more, where it is a file: code you trust.")
+    ] = None,
 ) -> None:
     """Translate images with a run's generator."""
     from lossbench.translation import translate
 
-    written = translate(run, images, direction=direction, out=out, size=size)
+    written = translate(run, images, direction=direction, out=out, size=size, recipe=recipe)
     console.print(f"{len(written)} image{'s' * (len(written) != 1)} in {out}", soft_wrap=True)
 
 

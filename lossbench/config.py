@@ -52,8 +52,8 @@ class DataSettings(Section):
     """The images."""
 
     dir: str = "shapes"
-    size: int = Field(256, ge=4)  # px, what networks see
-    load_size: int = Field(286, ge=4)  # px, what crops are cut from
+    size: int = Field(256, ge=4, le=8192)  # px, what networks see
+    load_size: int = Field(286, ge=4, le=8192)  # px, what crops are cut from
     flip: bool = True
     paired_test: bool = False
     skip_bad: bool = False  # go on without images that cannot be used

@@ -22,7 +22,14 @@ class PluginError(LossbenchError):
 
 
 class DataError(LossbenchError):
-    """Images that cannot be found or read."""
+    """Images that cannot be found or read; ``files`` has a line for each."""
+
+    def __init__(self, message: str, files: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.files = tuple(files)
+
+    def __str__(self) -> str:
+        return "\n".join([*self.args, *self.files])
 
 
 class RunError(LossbenchError):

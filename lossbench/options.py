@@ -52,7 +52,7 @@ def resolve(
 def validated(kind: type[M], given: Mapping[str, Any], who: str, also: Sequence[str] = ()) -> M:
     """Return ``kind(**given)``, or raise one line that says which option cannot be so, and which there are."""
     try:
-        return kind.model_validate(dict(given))
+        return kind.model_validate({key: _number(kind, key, value) for key, value in given.items()})
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -63,3 +63,10 @@ def validated(kind: type[M], given: Mapping[str, Any], who: str, also: Sequence[
         else:
             problem = f"{who}.{name}={given[name]!r}: {first['msg'].lower()}."
         raise OptionError(f"{problem} Options of {who}: {options or 'none'}.") from None
+
+
+def _number(kind: type[pydantic.BaseModel], key: str, value: Any) -> Any:
+    """Return the value; true and false, which Python counts as numbers, as what no number can be made of."""
+    wanted = kind.model_fields[key].annotation if key in kind.model_fields else None
+    kinds = {wanted, *typing.get_args(wanted)}
+    return str(value).lower() if isinstance(value, bool) and kinds & {int, float} and bool not in kinds else value

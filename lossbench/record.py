@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, Field, ValidationError
 
 from lossbench.errors import RunError, refusal
 from lossbench.hookspecs import hookimpl
@@ -121,7 +122,84 @@ def read_record(directory: Path) -> dict[str, Any]:
         raise RunError(f"{directory / 'run.json'} cannot be read: {error}.") from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise RunError(f"{directory / 'run.json'} is not a record of schema {SCHEMA}. Run again with this version.")
+    try:
+        Record.model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RunError(f"{directory / 'run.json'} is damaged: {where}: {first['msg'].lower()}.") from None
     return record
+
+
+class TermFacts(BaseModel):
+    """A term in a record."""
+
+    term: str
+    weight: float | str
+    options: dict[str, Any]
+    asks: list[str]
+    source: str
+    distribution: str
+    version: str
+    sha256: str
+
+
+class ConfigFacts(BaseModel):
+    """What every reader needs of a run's settings."""
+
+    recipe: str
+    size: int = Field(alias="data.size")
+    seed: int = Field(alias="train.seed")
+
+
+class DatasetFacts(BaseModel):
+    """Which images, and how many of each side."""
+
+    name: str
+    fingerprint: str
+    n: dict[Literal["trainA", "trainB", "testA", "testB"], int] = Field(min_length=4)
+    paired_test: bool
+
+
+class EnvironmentFacts(BaseModel):
+    """What the last bits depend on."""
+
+    cpu: str
+    threads: int
+    device: str
+    packages: dict[str, str | None]
+
+
+class ValueFacts(BaseModel):
+    """A measured value, never without its n."""
+
+    value: float | None
+    n: int
+
+
+class SpeedFacts(BaseModel):
+    """Seconds per step."""
+
+    median: float
+    quartiles: tuple[float, float]
+    n: int
+
+
+class Record(BaseModel):
+    """What a reader of run.json may rely on; there is more in it."""
+
+    status: Literal["ok", "failed", "diverged"]
+    error: str | None
+    command: str
+    objective: list[TermFacts]
+    config: ConfigFacts
+    dataset: DatasetFacts
+    environment: EnvironmentFacts
+    metrics: dict[str, dict[str, dict[str, ValueFacts]]] = {}
+    speed: SpeedFacts | None = None
+    peak_memory_mb: float | None = None
+    artifacts: dict[str, str] = {}
+    resumed: list[dict[str, Any]] = []
 
 
 class Log:
@@ -131,7 +209,6 @@ class Log:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.file = path.open("a", encoding="utf-8", buffering=1)
 
     @hookimpl
@@ -151,29 +228,29 @@ class Log:
             self.file.close()
 
 
-def cut_log(path: Path, steps: int) -> None:
-    """Cut a metrics.jsonl back to its first steps."""
-    write_bytes(path, b"".join(path.read_bytes().splitlines(keepends=True)[:steps]) if steps else b"")
-
-
-def whole_lines(path: Path) -> int:
-    """Return how many steps a metrics.jsonl holds, from 1 on without a gap or a torn line."""
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
-        return 0
-    for count, line in enumerate(lines):
+def whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a metrics.jsonl, from step 1 on, up to one that is missing, torn or damaged."""
+    whole: list[bytes] = []
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
         try:
-            if not line.endswith(b"\n") or json.loads(line)["step"] != count + 1:
-                return count
+            fine = line.endswith(b"\n") and json.loads(line)["step"] == len(whole) + 1
         except (ValueError, TypeError, KeyError):
-            return count
-    return len(lines)
+            fine = False
+        if not fine:
+            break
+        whole.append(line)
+    return whole
+
+
+def log_hash(path: Path, steps: int) -> str | None:
+    """Return the hash of the first lines of a metrics.jsonl, or None where it has not so many."""
+    lines = whole_lines(path)[:steps]
+    return hashlib.sha256(b"".join(lines)).hexdigest() if len(lines) == steps else None
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics.jsonl."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    """Return the whole lines of a metrics.jsonl."""
+    return [json.loads(line) for line in whole_lines(path)]
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:

@@ -71,8 +71,7 @@ def load(group: str, word: str) -> Plugin:
     Raises:
         PluginError: unknown, claimed twice, broken, or not a plugin of this group.
     """
-    is_file = word.endswith(".py") or "/" in word
-    origin, module = _from_file(Path(word)) if is_file else _from_entry_point(group, word)
+    origin, module = _from_file(Path(word)) if is_file(word) else _from_entry_point(group, word)
     if not HOOKS[group]:
         return Plugin(origin, module)
     manager = hook_manager()
@@ -93,6 +92,11 @@ def load(group: str, word: str) -> Plugin:
     if not isinstance(spec, SPECS[group]):
         raise PluginError(f"{origin}: {HOOKS[group]} returned {spec!r}; return a {SPECS[group].__name__}.")
     return Plugin(origin, spec)
+
+
+def is_file(word: str) -> bool:
+    """Return whether a word means a Python file and not the name of an entry point."""
+    return word.endswith(".py") or "/" in word
 
 
 def sentence(entry: EntryPoint) -> str:

@@ -13,7 +13,7 @@ from lossbench.errors import RunError
 from lossbench.hookspecs import Term, Weight
 from lossbench.outcome import opening
 from lossbench.prepare import Run, prepare
-from lossbench.record import cut_log, read_record, whole_lines
+from lossbench.record import log_hash, read_record, whole_lines, write_bytes
 
 FREE = ("train.steps", "train.every", "train.keep", "train.device", "data.dir")  # what may change
 
@@ -46,31 +46,37 @@ def rejoin(run: Run) -> dict[str, Any]:
     Raises:
         RunError: nothing is left to do, or the state does not fit.
     """
+    for name in ("samples", "snapshots", "weights"):
+        if (run.directory / name).is_symlink():
+            raise RunError(f"{run.directory / name} is a link. A run writes into its own folder: put it back.")
     record, log = read_record(run.directory), run.directory / "metrics.jsonl"
-    lines = whole_lines(log)
-    reached = [path for path in snapshots(run.directory / "snapshots") if snapshot_step(path) <= lines]
-    path = next(filter(intact, reached), None)
-    if path:
+    for path in filter(intact, snapshots(run.directory / "snapshots")):
         state = read_state(path)
-        try:
-            check_finite(path, {"networks": state["networks"], "modules": state["modules"]})
-            run.trainer.load(state)
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise RunError(f"{path} does not fit this run: {reason} Remove it to go on from an earlier one.") from None
+        if state.get("log") and state["log"] == log_hash(log, snapshot_step(path)):
+            _load(run, path, state)
+            break
     done, steps = run.trainer.done, run.config.train.steps
     if done > steps or (done == steps and record["status"] == "ok"):
         raise RunError(
             f"{run.directory} has done its {done} steps. Go on to more with --steps, such as --steps {2 * done}."
         )
-    if lines > done:
-        cut_log(log, done)
+    write_bytes(log, b"".join(whole_lines(log)[:done]))
     for sample in (run.directory / "samples").glob("*_*.png"):
         if not sample.stem.rpartition("_")[2].isdecimal() or int(sample.stem.rpartition("_")[2]) > done:
             sample.unlink()
     (run.directory / "traceback.txt").unlink(missing_ok=True)
     changed = differences(_machine(record), _machine(run.record))
-    return {"resumed": [*record.get("resumed", []), {"from_step": done, "to_step": steps, "changed": changed}]}
+    session = {"from_step": done, "to_step": steps, "changed": changed}
+    return {"command": record["command"], "resumed": [*record.get("resumed", []), session]}
+
+
+def _load(run: Run, path: Path, state: Mapping[str, Any]) -> None:
+    try:
+        check_finite(path, {"networks": state["networks"], "modules": state["modules"]})
+        run.trainer.load(state)
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise RunError(f"{path} does not fit this run: {reason} Remove it to go on from an earlier one.") from None
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ from lossbench.record import (
     create,
     free_directory,
     held,
+    log_hash,
     peak_memory,
     read_log,
     write_bytes,
@@ -121,16 +122,16 @@ def _train(run: Run, seconds: list[float]) -> None:
     log = Log(run.directory / "metrics.jsonl")
     run.hooks.register(log)
     settings, saved = run.config.train, time.monotonic()
+    if _due(run):  # what such a step leaves may have been lost with the run
+        _show(run)
     try:
         with _asked_to_stop() as signals:
             for step in range(run.trainer.done + 1, settings.steps + 1):
                 began = time.perf_counter()
                 run.trainer.step(step)
                 seconds.append(time.perf_counter() - began)
-                due = step % settings.every == 0 or step == settings.steps
-                if due:
-                    samples(run, step)
-                    save_weights(run.directory / "weights", run.networks.named())
+                if due := _due(run):
+                    _show(run)
                 if due or signals or time.monotonic() - saved > SNAPSHOT_SECONDS:
                     log.sync()
                     _snapshot(run)
@@ -162,14 +163,28 @@ def _asked_to_stop() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def _due(run: Run) -> bool:
+    """Return whether the step that was done last is one to look at."""
+    done, settings = run.trainer.done, run.config.train
+    return done > 0 and (done % settings.every == 0 or done == settings.steps)
+
+
+def _show(run: Run) -> None:
+    samples(run, run.trainer.done)
+    save_weights(run.directory / "weights", run.networks.named())
+
+
 def _snapshot(run: Run) -> None:
+    """Save the state, and with it the hash of the log so far: neither is believed without the other."""
     if run.config.train.keep:
-        save_snapshot(run.directory / "snapshots", run.trainer.state(), run.config.train.keep)
+        log = log_hash(run.directory / "metrics.jsonl", run.trainer.done)
+        save_snapshot(run.directory / "snapshots", run.trainer.state() | {"log": log}, run.config.train.keep)
 
 
 def _keep(run: Run, error: BaseException) -> None:
     """Save the last good state, what went wrong, and for a divergence the step itself."""
-    if error.__cause__ or not isinstance(error, LossbenchError | KeyboardInterrupt):
+    refused = isinstance(error, ResourceError | RunError)  # by the machine: its traceback tells nothing
+    if not refused and (error.__cause__ or not isinstance(error, LossbenchError | KeyboardInterrupt)):
         path = run.directory / "traceback.txt"
         write_bytes(path, "".join(traceback.format_exception(error)).encode())
         error.add_note(f"Traceback: {path}")
@@ -184,7 +199,7 @@ def _explained(run: Run, error: BaseException) -> BaseException:
     if isinstance(error, Exception) and not isinstance(error, LossbenchError) and (reason := refusal(error)):
         error = ResourceError(f"After step {run.trainer.done}: {reason}")
     if isinstance(error, ResourceError | RunError):
-        error.add_note(f"Then go on with: lossbench run --resume {run.directory}")
+        error.add_note(f"Once mended, go on with: lossbench run --resume {run.directory}")
     return error
 
 

@@ -12,11 +12,12 @@ from lossbench import rng
 from lossbench.checkpoint import load_weights
 from lossbench.config import model_options
 from lossbench.data import image_paths, read_images, refuse, resized, to_tensor, to_uint8, write_image
-from lossbench.errors import DataError, OptionError, near_miss
+from lossbench.errors import DataError, OptionError, RunError, near_miss
+from lossbench.hookspecs import Recipe
 from lossbench.metrics import METRICS, judge
 from lossbench.networks import Network, build, check
 from lossbench.record import create, read_record
-from lossbench.registry import load
+from lossbench.registry import is_file, load
 
 BATCH = 8
 
@@ -33,27 +34,37 @@ def apply(network: Network, images: Tensor, *, noise: bool, seed: int) -> Tensor
 
 
 def translate(
-    run: str | Path, images: str | Path, *, direction: str = "A2B", out: str | Path, size: int | None = None
+    run: str | Path,
+    images: str | Path,
+    *,
+    direction: str = "A2B",
+    out: str | Path,
+    size: int | None = None,
+    recipe: str | None = None,
 ) -> list[Path]:
     """Translate an image, or a folder of them, with a run's generator; what ``lossbench translate`` does.
 
     Images are brought to the size of the run, or ``size`` px, square, as its test images were. Returns the PNG files
-    written to ``out``, which must be new or empty.
+    written to ``out``, which must be new or empty. No code is run that the run's directory names: a recipe that is a
+    file must be given as ``recipe`` once more.
 
     Raises:
         LossbenchError: no run, no such direction, files that are no images, a folder that cannot be written.
     """
     run, images, out = Path(run), Path(images), Path(out)
     config = read_record(run)["config"]
-    recipe = load("recipes", config["recipe"]).spec
-    if direction not in recipe.directions:
-        known = ", ".join(recipe.directions)
-        raise OptionError(f"--direction {direction}: the run has {known}.{near_miss(direction, recipe.directions)}")
-    model = model_options(recipe, {key[6:]: value for key, value in config.items() if key.startswith("model.")})
-    network = build(recipe, model, (), seed=0).G[direction]
+    word = recipe or config["recipe"]
+    if not recipe and is_file(word):
+        raise RunError(f"{run} was trained by a recipe that is code, {word}. If you trust it: --recipe {word}")
+    spec: Recipe = load("recipes", word).spec
+    if direction not in spec.directions:
+        known = ", ".join(spec.directions)
+        raise OptionError(f"--direction {direction}: the run has {known}.{near_miss(direction, spec.directions)}")
+    model = model_options(spec, {key[6:]: value for key, value in config.items() if key.startswith("model.")})
+    network = build(spec, model, (), seed=0).G[direction]
     load_weights(run / "weights" / f"G_{direction}.safetensors", network)
     size = config["data.size"] if size is None else size
-    check(recipe, model, size)
+    check(spec, model, size)
     paths = image_paths(images) if images.is_dir() else [images]
     if not images.exists():
         raise DataError(f"No file or folder {images}. Name an image, or a folder of images.")
@@ -65,7 +76,7 @@ def translate(
     refuse(bad, len(paths), "Mend or remove them.")
     create(out)
     sized = resized(read, size)
-    fakes = apply(network, sized, noise=recipe.noise_at_test, seed=config["train.seed"])
+    fakes = apply(network, sized, noise=spec.noise_at_test, seed=config["train.seed"])
     written = []
     for path, fake in zip(paths, fakes, strict=True):
         written.append(out / f"{path.stem}.png")

@@ -82,7 +82,7 @@ def refuse(bad: Mapping[Path, str], count: int, advice: str) -> None:
     if bad:
         lines = [f"{_printable(path)}: {reason}" for path, reason in bad.items()]
         lines = lines[:SHOWN] + ([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])
-        raise DataError("\n".join([f"{len(bad)} of {count} images cannot be used. {advice}", *lines]))
+        raise DataError(f"{len(bad)} of {count} images cannot be used. {advice}", lines)
 
 
 def decode(path: Path) -> Image:

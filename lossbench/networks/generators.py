@@ -55,7 +55,7 @@ def resnet_generator(
     channels: int, *, generator: str = "resnet_9blocks", ngf: PositiveInt = 64, dropout: Share = 0.0
 ) -> Network:
     """Return ``resnet_Nblocks`` for any N. ``ngf``: channels of the first layer; ``dropout``: in the blocks."""
-    match = re.fullmatch(r"resnet_(\d+)blocks", generator)
+    match = re.fullmatch(r"resnet_(\d{1,3})blocks", generator)
     if not match:
         raise OptionError(f"model.generator={generator!r}: write resnet_9blocks, or another number of blocks.")
     return resnet(channels, blocks=int(match[1]), ngf=ngf, dropout=dropout)
