@@ -178,9 +178,7 @@ def translate(
     out: Annotated[Path, Option(help="Where the PNG files go, new or empty.")],
     direction: Annotated[str, Option(help="A2B or B2A.")] = "A2B",
     size: Annotated[int | None, Option(help="Image side in px.  [default: that of the run]")] = None,
-    recipe: Annotated[
-        str | None, Option(help="The run's recipe once more, where it is a file: code you trust.")
-    ] = None,
+    recipe: Annotated[str | None, Option(help="The run's recipe again, where it is a file you trust.")] = None,
 ) -> None:
     """Translate images with a run's generator."""
     from lossbench.translation import translate
@@ -203,7 +201,8 @@ def cache(
     table = Table("images of", "n", "px", "MB", "last used", box=box.SIMPLE_HEAD)
     for entry in entries:
         used = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        table.add_row(entry.name, str(entry.images), str(entry.size), f"{entry.megabytes:.1f}", used)
+        facts = entry.facts
+        table.add_row(facts.name, str(facts.n), str(facts.size), f"{entry.megabytes:.1f}", used)
     console.print(table)
     total = sum(entry.megabytes for entry in entries)
     console.print(f"{total:.1f} MB in {cache.place()}; LOSSBENCH_CACHE names another place", soft_wrap=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 STAMP = 16  # digits of a hash in a file's name
-PACKAGES = ("lossbench", "torch", "kornia", "opencv-python", "scikit-image", "scipy", "numpy", "pluggy")
+PACKAGES = ("lossbench", "torch", "kornia", "opencv-python", "pillow", "scikit-image", "scipy", "numpy", "pluggy")
 
 
 def create(directory: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -21,22 +22,31 @@ import PIL
 import torch
 from filelock import FileLock
 from platformdirs import user_cache_path
+from pydantic import BaseModel
 from torch import Tensor
 
-from lossbench.data.images import File, Image, Unusable, attempt, decode, square
+from lossbench.data.images import File, Image, Unreadable, Unusable, attempt, decode, square
 from lossbench.errors import LossbenchError
 from lossbench.record import write_file, write_json
 
 VERSION = 1  # of this format and of what is done to an image
 
 
-@dataclass(frozen=True)
-class Entry:
+class Facts(BaseModel):
     """What an entry says of itself."""
 
     name: str  # folder and side
-    images: int
+    n: int  # images
     size: int  # px
+    sha256: str  # of the pixels
+    bad: dict[int, str]  # place in the list of files -> why it could not be decoded
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry as it is shown."""
+
+    facts: Facts
     megabytes: float
     used: float  # seconds since 1970
 
@@ -51,35 +61,34 @@ def decoded(files: Sequence[File], size: int, name: str) -> tuple[Tensor, dict[P
 
     Where the cache cannot be written, the images are decoded into memory.
     """
-    key = _key(files, size)
+    key, note = _key(files, size), ""
     try:
         place().mkdir(parents=True, exist_ok=True)
         with FileLock(place() / f".{key}.lock"):
-            if not (found := _open(key, size)):
+            if not (found := _open(key, size, len(files))):
                 _build(key, files, size, name)
-                found = _open(key, size)
+                found = _open(key, size, len(files))
         if found:
             images, bad = found
-            return images, {files[int(index)].path: reason for index, reason in bad.items()}, ""
-        note = ""
+            return images, {files[index].path: reason for index, reason in bad.items()}, ""
+    except Unusable:  # nothing to be remembered
+        pass
     except (OSError, LossbenchError) as error:
         note = f"Images are decoded into memory, because the cache cannot be used: {error}"
     rows = list(_squares(files, size))
     pixels = [row for row in rows if not isinstance(row, Unusable)]
-    bad_paths = {file.path: str(row) for file, row in zip(files, rows, strict=True) if isinstance(row, Unusable)}
+    unusable = {file.path: str(row) for file, row in zip(files, rows, strict=True) if isinstance(row, Unusable)}
     stack = np.stack(pixels) if pixels else np.empty((0, 3, size, size), np.uint8)
-    return torch.from_numpy(stack), bad_paths, note
+    return torch.from_numpy(stack), unusable, note
 
 
 def entries() -> list[Entry]:
     """Return what is in the cache, last used first."""
     found = []
     for path in place().glob("*.json"):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            meta, pixels = json.loads(path.read_text("utf-8")), path.with_suffix(".uint8").stat().st_size
-            found.append(
-                Entry(str(meta["name"]), int(meta["n"]), int(meta["size"]), pixels / 1e6, path.stat().st_mtime)
-            )
+        with suppress(OSError, ValueError):
+            facts = Facts.model_validate_json(path.read_bytes())
+            found.append(Entry(facts, path.with_suffix(".uint8").stat().st_size / 1e6, path.stat().st_mtime))
     return sorted(found, key=lambda entry: -entry.used)
 
 
@@ -98,42 +107,49 @@ def _key(files: Sequence[File], size: int) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
-def _open(key: str, size: int) -> tuple[Tensor, dict[str, str]] | None:
+def _open(key: str, size: int, count: int) -> tuple[Tensor, dict[int, str]] | None:
     """Return an entry's images and what was unusable, or None if there is none that is whole."""
-    meta_path, path = place() / f"{key}.json", place() / f"{key}.uint8"
+    path = place() / f"{key}.uint8"
     try:
-        meta = json.loads(meta_path.read_text("utf-8"))
-        shape = (int(meta["n"]), 3, size, size)
-        if path.stat().st_size != np.prod(shape):
+        facts = Facts.model_validate_json(path.with_suffix(".json").read_bytes())
+        shape = (count - len(facts.bad), 3, size, size)
+        if facts.n != shape[0] or path.stat().st_size != math.prod(shape) or not facts.bad.keys() <= {*range(count)}:
             return None
         pixels = np.memmap(path, np.uint8, "c", shape=shape)  # "c": torch wants it writable; the file is not
-        if hashlib.sha256(pixels.data).hexdigest() != meta["sha256"]:
-            return None
-        bad = {str(int(index)): str(reason) for index, reason in meta["bad"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
+        return None
+    if hashlib.sha256(pixels.data).hexdigest() != facts.sha256:
         return None
     with suppress(OSError):
-        os.utime(meta_path)
-    return torch.from_numpy(pixels), bad
+        os.utime(path.with_suffix(".json"))
+    return torch.from_numpy(pixels), facts.bad
 
 
 def _build(key: str, files: Sequence[File], size: int, name: str) -> None:
-    """Decode every file into an entry. Nothing is kept where none can be used."""
-    digest, bad = hashlib.sha256(), dict[str, str]()
+    """Decode every file into an entry.
+
+    Raises:
+        Unusable: a file could not be read, or none could be used: nothing is kept.
+    """
+    digest, bad = hashlib.sha256(), dict[int, str]()
 
     def write(file: BinaryIO) -> None:
         for index, pixels in enumerate(_squares(files, size)):
+            if isinstance(pixels, Unreadable):
+                raise pixels
             if isinstance(pixels, Unusable):
-                bad[str(index)] = str(pixels)
+                bad[index] = str(pixels)
             else:
                 digest.update(pixels.data)
                 file.write(pixels.data)
+        if len(bad) == len(files):
+            raise Unusable("no image")
 
     write_file(place() / f"{key}.uint8", write)
-    facts = {"name": name, "n": len(files) - len(bad), "size": size, "sha256": digest.hexdigest(), "bad": bad}
-    write_json(place() / f"{key}.json", facts)
+    facts = Facts(name=name, n=len(files) - len(bad), size=size, sha256=digest.hexdigest(), bad=bad)
+    write_json(place() / f"{key}.json", facts.model_dump())
 
 
 def _squares(files: Sequence[File], size: int) -> Iterator[Image | Unusable]:
     """Give [3, size, size] for each file, or why not."""
-    return attempt(lambda file: square(decode(file.path), size), files)
+    return attempt(lambda file: square(decode(file.path, file.sha256), size), files)

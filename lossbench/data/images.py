@@ -7,6 +7,7 @@ asked for. OpenCV averages over areas when it shrinks.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,12 +41,18 @@ R = TypeVar("R")
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # by content; the ending of a name proves nothing
+SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 LEAST_SIDE = 4  # px
+MOST_BYTES = 1 << 30
 SHOWN = 20  # files in a message
 
 
 class Unusable(Exception):
     """A file that is not the image it should be, and why."""
+
+
+class Unreadable(Unusable):
+    """A file that cannot be read now; another time it may."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,8 @@ def image_paths(folder: Path) -> list[Path]:
     """Return the image files of a folder in order of name; none is an error."""
     if not folder.is_dir():
         raise DataError(f"No folder {folder}. Name a folder of images.")
-    found = sorted((path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES), key=lambda path: path.stem)
+    images = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    found = sorted(images, key=lambda path: (path.stem, path.name))
     if not found:
         raise DataError(f"{folder} holds no image. Known endings: {', '.join(sorted(SUFFIXES))}.")
     return found
@@ -85,14 +93,18 @@ def refuse(bad: Mapping[Path, str], count: int, advice: str) -> None:
         raise DataError(f"{len(bad)} of {count} images cannot be used. {advice}", lines)
 
 
-def decode(path: Path) -> Image:
+def decode(path: Path, sha256: str | None = None) -> Image:
     """Return an image, turned as the camera was held.
 
     Raises:
-        Unusable: saying why.
+        Unusable: saying why. ``Unreadable`` if it no longer has the content of ``sha256``.
     """
-    with _opened(path) as image:
-        return _rgb(ImageOps.exif_transpose(image))
+    content = _content(path)
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise Unreadable("changed while it was read")
+    with _opened(content) as image:
+        image.load()
+        return _rgb(_turned(image))
 
 
 def resized(images: Sequence[Image], size: int) -> Tensor:
@@ -110,9 +122,10 @@ def square(image: Image, size: int) -> Image:
 
 def write_image(path: Path, image: Image) -> None:
     """Write an RGB image; the ending of the path says in which format."""
-    done, encoded = cv2.imencode(path.suffix, image[..., ::-1])
-    if not done:
-        raise DataError(f"{path}: OpenCV cannot write this format.")
+    try:
+        _, encoded = cv2.imencode(path.suffix, image[..., ::-1])
+    except cv2.error:
+        raise DataError(f"{path}: OpenCV cannot write this format.") from None
     write_bytes(path, encoded.tobytes())
 
 
@@ -137,7 +150,7 @@ def _sorted_out(read: Callable[[Path], R], paths: Sequence[Path]) -> tuple[list[
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep decoders from complaining beside us; a decompression bomb is an error."""
+    """Keep Pillow's warnings to ourselves; a decompression bomb is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Pillow.DecompressionBombWarning)
@@ -145,27 +158,28 @@ def _quiet() -> Iterator[None]:
 
 
 def _look(path: Path) -> File:
-    with _opened(path) as image:
-        side = min(image.size)
-    with path.open("rb") as file:
-        return File(path, hashlib.file_digest(file, "sha256").hexdigest(), side)
+    content = _content(path)
+    with _opened(content) as image:
+        return File(path, hashlib.sha256(content).hexdigest(), min(image.size))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Pillow.Image]:
+def _opened(content: bytes) -> Iterator[Pillow.Image]:
+    """Open an image from memory: Pillow maps files itself, and trusts the lengths that they claim."""
     try:
-        _check_file(path)
-        with Pillow.open(path, formats=FORMATS) as image:
+        with Pillow.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:  # MPO: a camera's two views
                 raise Unusable(f"{frames} frames or pages; an image has one")
             if min(image.size) < LEAST_SIDE:
                 raise Unusable(f"{image.width} x {image.height} px; an image has at least {LEAST_SIDE} a side")
             yield image
-    except Unusable:
+    except (Unusable, MemoryError):
         raise
     except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError) as error:
         raise Unusable(f"a decompression bomb? {str(error).partition(',')[0]}") from None
     except UnidentifiedImageError:
+        if content.startswith(SIGNATURES):
+            raise Unusable("damaged, or of a kind that Pillow cannot read") from None
         raise Unusable("not a PNG, JPEG, WebP, BMP or TIFF image, whatever its name says") from None
     except OSError as error:
         raise Unusable((error.strerror or str(error)).lower()) from None
@@ -173,23 +187,39 @@ def _opened(path: Path) -> Iterator[Pillow.Image]:
         raise Unusable(f"damaged ({type(error).__name__}: {error})") from None
 
 
-def _check_file(path: Path) -> None:
+def _content(path: Path) -> bytes:
     try:
         path.name.encode()
+        if path.is_symlink() and not path.exists():
+            raise Unreadable("a link that leads nowhere")
+        if not path.is_file():
+            raise Unreadable("not a file")
+        if path.stat().st_size > MOST_BYTES:
+            raise Unusable(f"more than {MOST_BYTES >> 20} MB")
+        content = path.read_bytes()
     except UnicodeEncodeError:
         raise Unusable("its name is not UTF-8") from None
-    if path.is_symlink() and not path.exists():
-        raise Unusable("a link that leads nowhere")
-    if not path.is_file():
-        raise Unusable("not a file")
-    if not path.stat().st_size:
+    except OSError as error:
+        raise Unreadable((error.strerror or str(error)).lower()) from None
+    if not content:
         raise Unusable("empty")
+    return content
+
+
+def _turned(image: Pillow.Image) -> Pillow.Image:
+    try:
+        image.getexif()
+    except Exception:  # a camera's notes may be damaged where its picture is not
+        return image
+    return ImageOps.exif_transpose(image)
 
 
 def _rgb(image: Pillow.Image) -> Image:
     """Bring any mode to 8 bits and three channels, [H, W, 3]."""
     if image.mode.startswith("I;16"):
-        grey = (np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8)
+        levels = np.asarray(image)
+        grey = (levels.astype(np.float32) / 257).round().astype(np.uint8)
+        grey[levels == image.info.get("transparency", -1)] = 255
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise Unusable("32 bits a channel; save it with 8 or 16")
@@ -200,4 +230,5 @@ def _rgb(image: Pillow.Image) -> Image:
 
 
 def _printable(path: Path) -> str:
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)

@@ -1,17 +1,20 @@
-"""Folders of images, decoded and resized by OpenCV; the files are written by the tests, some of them by Pillow."""
+"""Folders of images: sides, order, sizes, pairs, and what cannot be used, listed together or left out."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
 
-from lossbench.data import Folders, image_paths, read_images, resized, write_image
+from lossbench.cli import main
+from lossbench.data import Folders, cache, image_paths
 from lossbench.errors import DataError
+from lossbench.record import read_record
 
 SIDES = ("trainA", "trainB", "testA", "testB")
 RGB = (200, 60, 50)
@@ -21,22 +24,10 @@ def flat(colour=RGB, height: int = 8, width: int = 8) -> np.ndarray:
     return np.full((height, width, 3), colour, np.uint8)
 
 
-def noise(height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def save(path: Path, pixels: np.ndarray, mode: str | None = None, **options) -> Path:
+def save(path: Path, pixels: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = Pillow.fromarray(pixels)
-    (image.convert(mode) if mode else image).save(path, **options)
+    Pillow.fromarray(pixels).save(path)
     return path
-
-
-def read(path: Path) -> np.ndarray:
-    (image,), bad = read_images([path])
-    assert not bad
-    assert image.dtype == np.uint8
-    return image
 
 
 def four(root: Path, height: int = 8, width: int = 8, names=("0.png", "1.png")) -> Path:
@@ -45,117 +36,6 @@ def four(root: Path, height: int = 8, width: int = 8, names=("0.png", "1.png")) 
         for name in names:
             save(root / side / name, flat(height=height, width=width))
     return root
-
-
-# Decoding -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["x.png", "x.bmp", "x.tif", "x.TIFF", "x.PNG"])
-def test_a_lossless_file_is_read_as_it_was_written(tmp_path, name):
-    pixels = noise(7, 9)
-    np.testing.assert_array_equal(read(save(tmp_path / name, pixels)), pixels)
-
-
-def test_a_lossless_webp_is_read_as_it_was_written(tmp_path):
-    pixels = noise(7, 9)
-    np.testing.assert_array_equal(read(save(tmp_path / "x.webp", pixels, lossless=True)), pixels)
-
-
-@pytest.mark.parametrize("name", ["x.jpg", "x.jpeg"])
-def test_a_jpeg_is_read_in_its_colours(tmp_path, name):
-    found = read(save(tmp_path / name, flat(), quality=95)).astype(int)
-    assert np.abs(found - np.array(RGB)).max() <= 3
-
-
-def test_a_picture_is_turned_as_the_camera_was_held(tmp_path):
-    wide = np.zeros((8, 16, 3), np.uint8)
-    wide[:, :8] = 255
-    exif = Pillow.Exif()
-    exif[0x0112] = 6  # the camera was turned: what is stored at the left is the top
-    found = read(save(tmp_path / "x.jpg", wide, exif=exif, quality=100))
-    assert found.shape == (16, 8, 3)
-    assert found[:7].min() > 240
-    assert found[9:].max() < 15
-
-
-@pytest.mark.parametrize("mode", ["L", "1", "P"])
-def test_grey_black_and_white_and_palette_pictures_get_three_channels(tmp_path, mode):
-    pixels = np.zeros((8, 8), np.uint8)
-    pixels[:, 4:] = 255
-    found = read(save(tmp_path / "x.png", pixels, mode))
-    np.testing.assert_array_equal(found, np.repeat(pixels[..., None], 3, axis=2))
-
-
-@pytest.mark.parametrize(("alpha", "share"), [(0, 0.0), (51, 0.2), (128, 128 / 255), (255, 1.0)])
-def test_transparency_comes_out_on_white(tmp_path, alpha, share):
-    pixels = np.dstack([flat(), np.full((8, 8), alpha, np.uint8)])
-    expected = [share * channel + (1 - share) * 255 for channel in RGB]
-    assert np.abs(read(save(tmp_path / "x.png", pixels)) - np.array(expected)).max() <= 0.51
-
-
-def test_grey_with_transparency_comes_out_on_white(tmp_path):
-    pixels = np.dstack([np.full((8, 8), 100, np.uint8), np.full((8, 8), 51, np.uint8)])
-    np.testing.assert_array_equal(
-        read(save(tmp_path / "x.png", pixels)), np.full((8, 8, 3), 224)
-    )  # .2 * 100 + .8 * 255
-
-
-def test_16_bits_become_8(tmp_path):
-    pixels = np.full((8, 8, 3), (65535, 40000, 1000), np.uint16)  # OpenCV takes the channels as B, G, R
-    cv2.imwrite(str(tmp_path / "x.png"), pixels)
-    expected = np.array([1000, 40000, 65535]) / 257
-    assert np.abs(read(tmp_path / "x.png") - expected).max() < 1
-
-
-def test_16_bits_with_transparency_become_8_on_white(tmp_path):
-    pixels = np.full((8, 8, 4), (65535, 40000, 1000, 13107), np.uint16)  # 13107 / 65535 = 0.2
-    cv2.imwrite(str(tmp_path / "x.png"), pixels)
-    expected = 0.2 * np.array([1000, 40000, 65535]) / 257 + 0.8 * 255
-    assert np.abs(read(tmp_path / "x.png") - expected).max() < 1
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_a_picture_of_floats_is_named_as_unreadable(tmp_path, channels):
-    path = tmp_path / "x.tif"
-    cv2.imwrite(str(path), np.full((8, 8, channels), 0.5, np.float32))
-    assert read_images([path]) == ([], [path])
-
-
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
-def test_what_is_written_is_read_back(tmp_path, suffix):
-    pixels = noise(5, 6)
-    write_image(tmp_path / f"x{suffix}", pixels)
-    np.testing.assert_array_equal(read(tmp_path / f"x{suffix}"), pixels)
-    np.testing.assert_array_equal(np.asarray(Pillow.open(tmp_path / f"x{suffix}")), pixels)
-
-
-# Resizing -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_smaller_size_is_the_average_over_areas():
-    image = noise(40, 100)
-    expected = image.reshape(20, 2, 20, 5, 3).mean((1, 3))
-    found = resized([image], 20)[0].permute(1, 2, 0).numpy()
-    assert np.abs(found - expected).max() <= 0.5
-
-
-def test_a_larger_size_is_cubic_as_in_torch():
-    image = noise(40, 50)
-    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].double()
-    expected = torch.nn.functional.interpolate(pixels, (100, 100), mode="bicubic").clamp(0, 255)
-    assert (resized([image], 100) - expected).abs().max() <= 1
-
-
-def test_the_size_it_has_already_changes_nothing():
-    image = noise(32, 32)
-    np.testing.assert_array_equal(resized([image], 32)[0].permute(1, 2, 0).numpy(), image)
-
-
-def test_pictures_of_several_sizes_become_one_stack_of_squares():
-    stack = resized([noise(40, 50), noise(9, 70), noise(16, 16)], 16)
-    assert stack.shape == (3, 3, 16, 16)
-    assert stack.dtype == torch.uint8
-    assert stack.is_contiguous()
 
 
 # Folders --------------------------------------------------------------------------------------------------------------
@@ -180,6 +60,15 @@ def test_each_domain_and_side_keeps_its_own_images(tmp_path):
     assert [images.unique().tolist() for images in found] == [[0], [1], [2], [3]]
 
 
+def test_files_that_differ_in_their_ending_alone_have_an_order_of_their_own(tmp_path, monkeypatch):
+    paths = [save(tmp_path / name, flat()) for name in ("x.bmp", "x.jpg", "x.png", "y.png")]
+    found = []
+    for order in (1, -1):  # a disk lists a folder in any order
+        monkeypatch.setattr(Path, "iterdir", lambda folder, order=order: iter(paths[::order]))
+        found.append(image_paths(tmp_path))
+    assert found == [paths, paths]
+
+
 def test_the_same_files_have_the_same_fingerprint_and_others_another(tmp_path):
     same = [Folders(four(tmp_path / name), paired_test=False).dataset(8, 8).fingerprint for name in ("x", "y")]
     other = Folders(four(tmp_path / "z", names=("0.png",)), paired_test=False).dataset(8, 8).fingerprint
@@ -188,7 +77,7 @@ def test_the_same_files_have_the_same_fingerprint_and_others_another(tmp_path):
 
 @pytest.mark.parametrize(
     ("height", "width", "size", "load_size"),
-    [(256, 256, 256, 286), (600, 800, 256, 286), (300, 100, 100, 100), (47, 90, 44, 44), (3, 3, 4, 4)],
+    [(256, 256, 256, 286), (600, 800, 256, 286), (300, 100, 100, 100), (47, 90, 44, 44), (5, 5, 4, 4)],
 )
 def test_the_size_is_256_or_that_of_the_images_and_only_large_images_are_cropped(
     tmp_path, height, width, size, load_size
@@ -253,7 +142,7 @@ def test_a_paired_test_names_an_image_without_partner(tmp_path):
 def test_without_a_paired_test_names_may_differ(tmp_path):
     four(tmp_path)
     save(tmp_path / "testA" / "alone.png", flat())
-    assert len(Folders(tmp_path, paired_test=False).images["testA"]) == 3
+    assert len(Folders(tmp_path, paired_test=False).dataset(8, 8).test["A"]) == 3
 
 
 # Errors ---------------------------------------------------------------------------------------------------------------
@@ -297,29 +186,178 @@ def test_an_empty_side_is_an_error(tmp_path):
         Folders(tmp_path, paired_test=False)
 
 
-def test_files_that_are_no_images_are_listed_together(tmp_path):
+# What cannot be used ----------------------------------------------------------------------------------------------------
+
+ADVICE = "Mend or remove them, or go on without them: --skip-bad."
+NO_IMAGE = "not a PNG, JPEG, WebP, BMP or TIFF image, whatever its name says"
+CUT = "image file is truncated"
+SMALL = ["--steps", "1", "--size", "8", "--load-size", "8"]
+for pair in ("generator=resnet_1blocks", "ngf=4", "ndf=4", "n_layers=1"):
+    SMALL += ["--set", f"model.{pair}"]
+
+
+def cut_short(path: Path) -> Path:
+    """Write an image that looks usable and cannot be decoded."""
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    save(path, pixels)
+    os.truncate(path, path.stat().st_size // 2)
+    return path
+
+
+def spoiled(root: Path) -> Path:
+    """Write the four folders, each with good images, three of them with a bad one."""
+    four(root)
+    (root / "trainA" / "text.png").write_text("no image")
+    (root / "testB" / "empty.jpg").touch()
+    cut_short(root / "testA" / "cut.png")
+    return root
+
+
+SPOILED = {"trainA/text.png": NO_IMAGE, "testA/cut.png": CUT, "testB/empty.jpg": "empty"}
+
+
+@pytest.fixture
+def lossbench(monkeypatch, capsys, tmp_path):
+    """Return a caller of the command line in a folder of its own: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lossbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return call
+
+
+def test_what_cannot_be_used_is_listed_together_with_its_reasons(tmp_path):
+    folders = Folders(spoiled(tmp_path), paired_test=False)
+    for _ in range(2):  # decoded, and from the cache
+        with pytest.raises(DataError) as error:
+            folders.dataset(8, 8)
+        first, *lines = str(error.value).splitlines()
+        assert first == f"3 of 11 images cannot be used. {ADVICE}"
+        assert sorted(lines) == sorted(f"{tmp_path / name}: {reason}" for name, reason in SPOILED.items())
+
+
+@pytest.mark.parametrize(("count", "last"), [(20, "19.png: empty"), (21, "and 1 more"), (23, "and 3 more")])
+def test_of_many_20_are_listed_and_the_others_counted(tmp_path, count, last):
     four(tmp_path)
-    text, empty = tmp_path / "trainA" / "text.png", tmp_path / "testB" / "empty.jpg"
-    text.write_text("no image")
-    empty.write_bytes(b"")
+    for index in range(count):
+        (tmp_path / "trainA" / f"bad{index:02}.png").touch()
     with pytest.raises(DataError) as error:
-        Folders(tmp_path, paired_test=False)
-    assert str(error.value) == f"Not images that OpenCV can read: {text}, {empty}. Mend or remove them."
+        Folders(tmp_path, paired_test=False).dataset(8, 8)
+    first, *lines = str(error.value).splitlines()
+    assert first.startswith(f"{count} of {count + 8} images cannot be used. ")
+    assert sum(line.endswith(": empty") for line in lines) == 20
+    assert lines[-1].endswith(last)
 
 
-def test_of_many_files_that_are_no_images_five_are_named(tmp_path):
+def test_with_skip_bad_the_others_are_used_and_each_that_is_left_out_is_named(tmp_path):
+    folders = Folders(spoiled(tmp_path), paired_test=False, skip_bad=True)
+    drawn = folders.dataset(8, 8)
+    assert drawn.skipped == SPOILED
+    assert drawn.note == ""
+    assert drawn.test_names == {"A": ["0.png", "1.png"], "B": ["0.png", "1.png"]}
+    assert {len(images) for images in (*drawn.train.values(), *drawn.test.values())} == {2}
+    assert folders.defaults(None) == {"data.size": 8, "data.load_size": 8}
+
+
+def test_a_second_run_decodes_nothing_and_leaves_out_the_same(tmp_path, monkeypatch):
+    spoiled(tmp_path)
+    first = Folders(tmp_path, paired_test=False, skip_bad=True).dataset(8, 8)
+    monkeypatch.setattr(cache, "decode", lambda path, *more: pytest.fail(f"{path} was decoded again"))
+    second = Folders(tmp_path, paired_test=False, skip_bad=True).dataset(8, 8)
+    assert second.skipped == first.skipped == SPOILED
+    assert second.fingerprint == first.fingerprint
+
+
+def test_names_stay_with_their_images_where_some_are_left_out(tmp_path):
+    paired(tmp_path, ["a.png", "b.png", "c.png"], ["a.png", "b.png", "c.png"])
+    cut_short(tmp_path / "testA" / "b.png")
+    drawn = Folders(tmp_path, paired_test=False, skip_bad=True).dataset(8, 8)
+    assert drawn.test_names == {"A": ["a.png", "c.png"], "B": ["a.png", "b.png", "c.png"]}
+    assert [values(drawn.test[domain]) for domain in "AB"] == [[0, 80], [0, 40, 80]]
+
+
+@pytest.mark.parametrize("spoil", [Path.write_text, None], ids=["looks bad", "decodes badly"])
+def test_a_test_image_whose_partner_cannot_be_used_is_left_out_with_it(tmp_path, spoil):
+    names = ["a.png", "b.png", "c.png"]
+    paired(tmp_path, names, ["a.bmp", "b.bmp", "c.bmp"])
+    path = tmp_path / "testB" / "b.bmp"
+    spoil(path, "no image") if spoil else cut_short(path)
+    drawn = Folders(tmp_path, paired_test=True, skip_bad=True).dataset(8, 8)
+    assert drawn.test_names == {"A": ["a.png", "c.png"], "B": ["a.bmp", "c.bmp"]}
+    assert values(drawn.test["A"]) == values(drawn.test["B"]) == [0, 80]
+    assert list(drawn.skipped) == ["testB/b.bmp", "testA/b.png"]
+    assert drawn.skipped["testA/b.png"] == "its partner cannot be used"
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_side_with_nothing_left_is_one_line(tmp_path, side):
     four(tmp_path)
-    for index in range(7):
-        (tmp_path / "trainA" / f"bad{index}.png").write_text("no image")
-    with pytest.raises(DataError, match=r"^Not images .*bad4\.png and 2 more\. Mend or remove them\.$"):
-        Folders(tmp_path, paired_test=False)
+    for path in (tmp_path / side).iterdir():
+        cut_short(path)
+    with pytest.raises(DataError) as error:
+        Folders(tmp_path, paired_test=False, skip_bad=True).dataset(8, 8)
+    assert str(error.value) == f"{tmp_path / side} holds no image that can be used."
 
 
-def test_a_file_cut_short_and_a_folder_with_an_images_name_are_no_images(tmp_path):
-    whole = save(tmp_path / "whole.png", noise(32, 32)).read_bytes()
-    cut, folder = tmp_path / "cut.png", tmp_path / "folder.png"
-    cut.write_bytes(whole[: len(whole) // 2])
-    folder.mkdir()
-    images, bad = read_images([tmp_path / "whole.png", cut, folder])
-    assert len(images) == 1
-    assert bad == [cut, folder]
+def test_pairs_with_nothing_left_are_one_line(tmp_path):
+    paired(tmp_path, ["a.png", "b.png"], ["a.png", "b.png"])
+    cut_short(tmp_path / "testA" / "a.png")
+    cut_short(tmp_path / "testB" / "b.png")
+    with pytest.raises(DataError, match=r"^\S+ holds no image that can be used\.$"):
+        Folders(tmp_path, paired_test=True, skip_bad=True).dataset(8, 8)
+
+
+def test_on_the_command_line_bad_images_are_a_list_and_exit_code_2(lossbench, tmp_path):
+    code, out, err = lossbench("run", "--data", spoiled(tmp_path / "data"), *SMALL, "--out", "run")
+    assert (code, out) == (2, "")
+    first, *lines = err.splitlines()
+    assert first == f"lossbench: 3 of 11 images cannot be used. {ADVICE}"
+    assert sorted(lines) == sorted(f"  {tmp_path / 'data' / name}: {reason}" for name, reason in SPOILED.items())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["two\nlines.png", "re\rturn.png", "red\x1b[31m.png"])
+def test_on_the_command_line_a_file_is_one_line_whatever_its_name(lossbench, tmp_path, name):
+    (four(tmp_path / "data") / "trainA" / name).touch()
+    _, _, err = lossbench("run", "--data", "data", *SMALL, "--out", "run")
+    assert [line.isprintable() for line in err.split("\n")[:-1]] == [True, True]
+
+
+def test_on_the_command_line_skip_bad_goes_on_and_the_record_names_what_is_left_out(lossbench, tmp_path):
+    spoiled(tmp_path / "data")
+    for out in ("run", "again"):
+        code, said, err = lossbench("run", "--data", "data", "--skip-bad", *SMALL, "--out", out)
+        assert (code, err) == (0, "")
+        assert "Without 3 images that cannot be used: see run.json" in said
+        record = read_record(tmp_path / out)
+        assert record["status"] == "ok"
+        assert record["dataset"]["skipped"] == SPOILED
+
+
+def test_a_name_that_is_not_utf8_is_shown_and_recorded(lossbench, tmp_path):
+    four(tmp_path / "data")
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/data/trainA/caf\xe9.png")).touch()
+    except OSError:
+        pytest.skip("the file system refuses such names")
+    code, _, err = lossbench("run", "--data", "data", *SMALL, "--out", "run")
+    assert code == 2
+    assert "trainA/caf\\xe9.png: its name is not UTF-8" in err
+    code, _, err = lossbench("run", "--data", "data", "--skip-bad", *SMALL, "--out", "run")
+    assert (code, err) == (0, "")
+    (name,) = read_record(tmp_path / "run")["dataset"]["skipped"]
+    assert name.startswith("trainA/caf")
+
+
+def test_where_nothing_can_be_cached_a_run_says_so_and_goes_on(lossbench, tmp_path, monkeypatch):
+    four(tmp_path / "data")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LOSSBENCH_CACHE", str(tmp_path / "file"))
+    code, out, err = lossbench("run", "--data", "data", *SMALL, "--out", "run")
+    assert (code, err) == (0, "")
+    assert "Images are decoded into memory, because the cache cannot be used: " in out
