@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lossbench.record import read_record, write_json
+from lossbench.files import write_json
+from lossbench.record import read_record
 
 
 def main() -> None:

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from lossbench.errors import PluginError, RunError
-from lossbench.record import STAMP, write_bytes, write_file
+from lossbench.files import STAMP, write_bytes, write_file
 
 NAME = re.compile(rf"\d{{8}}-[0-9a-f]{{{STAMP}}}\.pt")
-PLAIN = (Tensor, int, float, str, bool, type(None))
+PLAIN = (int, float, str, bool, type(None))
 
 
 def save_weights(folder: Path, modules: Mapping[str, nn.Module]) -> None:
@@ -59,7 +59,7 @@ def check_finite(path: Path, values: Any) -> None:
 def check_plain(state: Mapping[str, Any]) -> None:
     """Refuse a state that could be saved and not be opened again without running code."""
     for where, value in _leaves(state):
-        if not isinstance(value, PLAIN):
+        if not (isinstance(value, Tensor) or type(value) in PLAIN):
             raise PluginError(
                 f"{where} is a {type(value).__name__}, which no snapshot can hold. Keep tensors (register_buffer), "
                 "numbers or text in a loss's state."
@@ -123,6 +123,8 @@ def read_state(path: Path) -> dict[str, Any]:
 def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
     if type(value) in (dict, OrderedDict, list, tuple):
         for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+            if type(key) not in PLAIN:
+                yield where, key
             yield from _leaves(child, f"{where}.{key}" if where else str(key))
     else:
         yield where, value

@@ -113,7 +113,7 @@ def run(
     """Train once and look at it."""
     from lossbench.config import parse_assignment
     from lossbench.prepare import prepare
-    from lossbench.resume import reopen
+    from lossbench.resume import check_alone, reopen
     from lossbench.run import go
 
     flags = {
@@ -130,9 +130,7 @@ def run(
         )
     settings |= assigned
     if resume:
-        others = {"--out": out, "--config": config, "--recipe": recipe, "--preset": preset}
-        if given := [flag for flag, value in others.items() if value is not None]:
-            raise OptionError(f"--resume goes on with the run as it was; leave {given[0]} out.")
+        check_alone(out=out, config=config, recipe=recipe, preset=preset)
         prepared = reopen(resume, plugins, None, None, settings)
     else:
         prepared = prepare(plugins, recipe=recipe, preset=preset, settings=settings, config=config)
@@ -142,7 +140,8 @@ def run(
     try:
         go(prepared, resume or out, observers=[Watch()], resumed=bool(resume))
     except KeyboardInterrupt as stop:
-        saved = f"Saved after step {prepared.trainer.done}" if isinstance(stop, Interrupted) else "Stopped"
+        kept = isinstance(stop, Interrupted) and prepared.config.train.keep
+        saved = f"Saved after step {prepared.trainer.done}" if kept else "Stopped"
         console.print(f"{saved}. Go on with: lossbench run --resume {prepared.directory}", soft_wrap=True)
         raise typer.Exit(getattr(stop, "exit_code", 130)) from None
     show_record(prepared.record, prepared.directory, objective=False)

@@ -5,6 +5,7 @@ Later wins: lossbench's defaults, the recipe's, the data set's, the preset, the 
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from lossbench.errors import OptionError, near_miss
 from lossbench.hookspecs import LossSpec, Recipe, Term, Weight
 from lossbench.objective import Choice
 from lossbench.options import declared, resolve, validated
-from lossbench.registry import Origin, Plugin, listing, load
+from lossbench.registry import FILE_MODULE, Origin, Plugin, listing, load
 
 DEFAULT_RECIPE = "cyclegan"
 
@@ -95,8 +96,8 @@ class Config:
         return keys
 
     def dotted(self) -> dict[str, Any]:
-        """Return the settings that TOML can hold: no None, no functions, paths as text."""
-        plain = {key: str(value) if isinstance(value, Path) else value for key, value in self.everything().items()}
+        """Return the settings that TOML can hold: no None, no schedules, paths and functions by name."""
+        plain = {key: value if "weight" in key.split(".") else named(value) for key, value in self.everything().items()}
         return {key: value for key, value in plain.items() if value is not None and not callable(value)}
 
     def toml(self) -> str:
@@ -104,6 +105,15 @@ class Config:
         text = tomli_w.dumps(nested(self.dotted()))
         unset = sorted(key for key, value in self.everything().items() if value is None)
         return text + (f"\n# Not set, so decided by themselves: {', '.join(unset)}\n" if unset else "")
+
+
+def named(value: Any) -> Any:
+    """Return a path or a function that can be imported as text, and anything else as it is."""
+    if callable(value):
+        name, module = getattr(value, "__qualname__", ""), sys.modules.get(getattr(value, "__module__", ""))
+        importable = module and module.__spec__ and not module.__name__.startswith(FILE_MODULE)
+        return f"{value.__module__}:{name}" if importable and getattr(module, name, None) is value else value
+    return str(value) if isinstance(value, Path) else value
 
 
 def read_toml(path: Path) -> dict[str, Any]:

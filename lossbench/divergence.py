@@ -68,6 +68,7 @@ def replay(
     saved = read_state(path)
     try:
         batch, config, step = dict(saved["batch"]), json.loads(saved["config"]), int(saved["diverged"])
+        message = str(saved["message"])
         run = prepare(plugins, losses=losses, config=config, source=Images(batch))
         run.trainer.load(saved["state"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -77,8 +78,8 @@ def replay(
     try:
         run.trainer.step(step)
     except Diverged as error:
-        return Replay(step, saved["message"], parts, error, _operation(run, step, error.term))
-    return Replay(step, saved["message"], parts, None, None)
+        return Replay(step, message, parts, error, _operation(run, step, error.term))
+    return Replay(step, message, parts, None, None)
 
 
 def _operation(run: Run, step: int, label: str) -> str | None:

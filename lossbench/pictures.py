@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lossbench.record import write_bytes
+from lossbench.files import write_bytes
 
 
 def sample_grid(path: Path, rows: Mapping[str, Tensor]) -> None:

@@ -18,6 +18,7 @@ from lossbench import hookspecs
 from lossbench.errors import PluginError, near_miss
 
 HOOKS = {"losses": "lossbench_loss", "recipes": "lossbench_recipe", "observers": ""}
+FILE_MODULE = "lossbench_file_"  # what the module of an unpackaged plugin is called
 SPECS = {"losses": hookspecs.LossSpec, "recipes": hookspecs.Recipe}
 
 
@@ -134,7 +135,7 @@ def _from_file(path: Path) -> tuple[Origin, ModuleType]:
             f"No plugin file {path}. Write the path of a Python file, or the name of an installed plugin."
         )
     origin = Origin(path.stem, str(path.resolve()), sha256=_sha256(path))
-    spec = importlib.util.spec_from_file_location(f"lossbench_file_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"{FILE_MODULE}{path.stem}", path)
     if spec is None or spec.loader is None:  # only for names that Python cannot take for a module's
         raise PluginError(f"{path} cannot be loaded as a Python module.")
     module = importlib.util.module_from_spec(spec)

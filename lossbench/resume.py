@@ -9,11 +9,12 @@ from typing import Any
 
 from lossbench.checkpoint import check_finite, intact, read_state, snapshot_step, snapshots
 from lossbench.config import flat, read_toml
-from lossbench.errors import RunError
+from lossbench.errors import OptionError, RunError
+from lossbench.files import write_bytes
 from lossbench.hookspecs import Term, Weight
 from lossbench.outcome import opening
 from lossbench.prepare import Run, prepare
-from lossbench.record import log_hash, read_record, whole_lines, write_bytes
+from lossbench.record import log_hash, read_record, whole_lines
 
 FREE = ("train.steps", "train.every", "train.keep", "train.device", "data.dir")  # what may change
 
@@ -32,12 +33,21 @@ def reopen(
     """
     record = read_record(directory)
     config = directory / "config.toml"
-    if edited := differences(record["config"], read_toml(config) if config.exists() else record["config"]):
+    if config.exists() and (edited := differences(_fixed(record["config"]), _fixed(read_toml(config)))):
         raise RunError(_refused(directory, edited))
-    run = prepare(plugins, losses=losses, data=data, settings=settings, config=record["config"])
+    functions = {term["term"].split("/")[1] for term in record["objective"] if term["source"] == "python"}
+    missing = functions - set(losses or ())
+    settled = {key: value for key, value in record["config"].items() if key.partition(".")[0] not in missing}
+    run = prepare(plugins, losses=losses, data=data, settings=settings, config=settled)
     if changed := differences(_facts(record), _facts(json.loads(json.dumps(opening(run))))):
         raise RunError(_refused(directory, changed))
     return run
+
+
+def check_alone(**others: object) -> None:
+    """Refuse what a run begins with beside ``resume``."""
+    if given := [name for name, value in others.items() if value is not None]:
+        raise OptionError(f"--resume goes on with the run as it was; leave --{given[0]} out.")
 
 
 def rejoin(run: Run) -> dict[str, Any]:
@@ -60,6 +70,9 @@ def rejoin(run: Run) -> dict[str, Any]:
         raise RunError(
             f"{run.directory} has done its {done} steps. Go on to more with --steps, such as --steps {2 * done}."
         )
+    for path in snapshots(run.directory / "snapshots"):
+        if snapshot_step(path) > done:
+            path.unlink()
     write_bytes(log, b"".join(whole_lines(log)[:done]))
     for sample in (run.directory / "samples").glob("*_*.png"):
         if not sample.stem.rpartition("_")[2].isdecimal() or int(sample.stem.rpartition("_")[2]) > done:
@@ -82,7 +95,7 @@ def _load(run: Run, path: Path, state: Mapping[str, Any]) -> None:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Say what is not as it was, key by key."""
     return [
-        f"{key} was {before.get(key, 'not there')!s:.40}, is {now.get(key, 'not there')!s:.40}"
+        f"{key} was {before.get(key, 'not there')!s}, is {now.get(key, 'not there')!s}"
         for key in dict.fromkeys([*before, *now])
         if before.get(key) != now.get(key)
     ]
@@ -90,12 +103,17 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes a run this run, by key."""
-    config = {key: value for key, value in record["config"].items() if key not in FREE}
+    config = _fixed(record["config"])
     terms = {
         term["term"]: {key: term[key] for key in term if key not in ("term", "source")} for term in record["objective"]
     }
     images = {key: record["dataset"][key] for key in ("n", "fingerprint")}
     return flat({**config, **terms, "images": images})
+
+
+def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that may not change."""
+    return {key: value for key, value in config.items() if key not in FREE}
 
 
 def _machine(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,23 +16,14 @@ from typing import Any
 from lossbench.checkpoint import check_plain, save_snapshot, save_weights
 from lossbench.divergence import write_bundle
 from lossbench.errors import Diverged, Interrupted, LossbenchError, ResourceError, RunError, refusal
+from lossbench.files import create, free_directory, held, write_bytes, write_json
 from lossbench.hookspecs import Term, Weight
 from lossbench.outcome import closing, opening, samples
 from lossbench.pictures import loss_curves
 from lossbench.prepare import Run, prepare
-from lossbench.record import (
-    Log,
-    create,
-    free_directory,
-    held,
-    log_hash,
-    peak_memory,
-    read_log,
-    write_bytes,
-    write_json,
-)
+from lossbench.record import Log, log_hash, peak_memory, read_log
 from lossbench.registry import load
-from lossbench.resume import rejoin, reopen
+from lossbench.resume import check_alone, rejoin, reopen
 
 SNAPSHOT_SECONDS = 300  # at most so much is lost when the machine dies
 
@@ -70,6 +61,7 @@ def train(
         Interrupted: a KeyboardInterrupt; ctrl-C or SIGTERM came, the step was finished and saved.
     """
     if resume is not None:
+        check_alone(out=out, config=config, recipe=recipe, preset=preset)
         return go(reopen(Path(resume), plugins, losses, data, settings), resume, observers, resumed=True)
     prepared = prepare(
         plugins, losses=losses, data=data, recipe=recipe, preset=preset, settings=settings, config=config

@@ -200,8 +200,9 @@ class Trainer:
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from a state that ``state`` gave."""
         modules = {**self.networks.named(), **self.objective.modules}
-        for name, values in {**state["networks"], **state["modules"]}.items():
-            modules[name].load_state_dict(values)
+        values = {**state["networks"], **state["modules"]}
+        for name in {**modules, **values}:
+            modules[name].load_state_dict(values[name])
         for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(values)
         for direction, images in state["pools"].items():

@@ -13,10 +13,11 @@ from lossbench.checkpoint import load_weights
 from lossbench.config import model_options
 from lossbench.data import image_paths, read_images, refuse, resized, to_tensor, to_uint8, write_image
 from lossbench.errors import DataError, OptionError, RunError, near_miss
+from lossbench.files import create
 from lossbench.hookspecs import Recipe
 from lossbench.metrics import METRICS, judge
 from lossbench.networks import Network, build, check
-from lossbench.record import create, read_record
+from lossbench.record import read_record
 from lossbench.registry import is_file, load
 
 BATCH = 8

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from lossbench.data.images import File, Image, Unreadable, Unusable, attempt, decode, square
 from lossbench.errors import LossbenchError
-from lossbench.record import write_file, write_json
+from lossbench.files import write_file, write_json
 
 VERSION = 1  # of this format and of what is done to an image
 

@@ -25,7 +25,7 @@ from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from lossbench.errors import DataError
-from lossbench.record import write_bytes
+from lossbench.files import write_bytes
 
 try:
     import cv2
