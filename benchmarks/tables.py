@@ -136,6 +136,30 @@ def emoji() -> str:
     return "\n\n".join([_markdown(rows), caption])
 
 
+def step() -> str:
+    """Time and memory of a step by every strategy, beside the plain step."""
+    report = _load("step")
+    rows = [["losses", "step", "CPU s", "times as fast as plain", "quartiles", "growth, MB", "times less memory"]]
+    for one in report["sets"]:
+        for name, seconds in one["seconds"].items():
+            ratios = ["", "", f"{one['growth_mb'][name]['median']:.0f}", ""]
+            if faster := one["faster"].get(name):
+                low, high = faster["quartiles"]
+                ratios[:2] = f"{faster['median']:.3f}", f"{low:.3f} to {high:.3f}"
+                ratios[3] = f"{one['less_memory'][name]:.2f}"
+            rows.append([one["plugins"], name, f"{seconds['median']:.2f}", *ratios])
+    first, settings = report["sets"][0], report["settings"]
+    grown = first["growth_mb"]["plain"]
+    of_reference = f"{100 * grown['median'] / report['reference_growth_mb']:.0f} %"
+    caption = (
+        f"{settings['model.generator']}, {report['size']} px, batch {settings['train.batch']}; plain computes "
+        f"{', '.join(first['plain_has'])} in every row. Medians of {first['seconds']['plain']['n']} rounds, of memory "
+        f"of {len(grown['values'])} processes; plain's growth with {first['plugins']} is {of_reference} of the "
+        f"reference trainer's {report['reference_growth_mb']} MB. "
+    )
+    return "\n\n".join([_markdown(rows), caption + _machine(report["environment"])])
+
+
 def _error(one: dict[str, Any]) -> str:
     return "not read" if one["mae"] is None else f"{one['mae']:.3f} ({one['max']:.3f})"
 
@@ -181,7 +205,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    each.__name__: each for each in (losses, seeds, every_seed, circularity_accuracy, circularity_cost, emoji)
+    each.__name__: each for each in (losses, seeds, every_seed, circularity_accuracy, circularity_cost, emoji, step)
 }
 
 if __name__ == "__main__":

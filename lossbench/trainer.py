@@ -58,6 +58,9 @@ class Trainer:
             module.to(self.device, self.dtype).train()
         for network in networks.named().values():
             network.autocast = torch.bfloat16 if settings.precision == "bf16" else None
+        for network in networks.G.values():
+            network.lean = not self.fuses
+        self.draws = any(network.draws for network in networks.named().values())
         self.pools = {direction: Pool(pool.size) for direction in networks.D}
         self.plans: dict[tuple[Bound, ...], Plan] = {}
         self.seen_once: set[Bound] = set()
@@ -241,8 +244,7 @@ class Trainer:
 
     def within(self, step: int, where: str) -> Any:
         """Return what a view is computed within: dropout draws from a stream of its own."""
-        draws = any(network.draws for network in self.networks.named().values())
-        return partial(rng.isolated, self.seed, step, where) if draws else lambda name: nullcontext()
+        return partial(rng.isolated, self.seed, step, where) if self.draws else lambda name: nullcontext()
 
     def evaluate(self, bound: Bound, views: Views, step: int) -> dict[str, Tensor]:
         """Call a term; return its parts by label. It may not change what it was given."""
@@ -286,11 +288,14 @@ class Trainer:
     def plan(self, active: tuple[Bound, ...]) -> Plan:
         """Return the plan of a set of terms, resolved once. Fused only where a batch does not matter to a network."""
         if active not in self.plans:
-            strategy = self.settings.strategy
-            fuse = strategy == "fused" or (strategy == "auto" and self.device.type == "cuda")
             alike = not any(network.draws or network.counts for network in self.networks.G.values())
-            self.plans[active] = plan(active, self.objective.recipe, fuse and alike)
+            self.plans[active] = plan(active, self.objective.recipe, self.fuses and alike)
         return self.plans[active]
+
+    @property
+    def fuses(self) -> bool:
+        """Whether large batches count for more than memory."""
+        return self.settings.strategy == "fused" or (self.settings.strategy == "auto" and self.device.type == "cuda")
 
     def progress(self, step: int) -> float:
         """Return how much of the run lies before this step."""

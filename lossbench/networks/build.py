@@ -59,15 +59,20 @@ def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
     try:
         with torch.device("meta"):
             networks = build(recipe, options, recipe.directions[:1], seed=0)
-        image = torch.zeros(1, CHANNELS, size, size, device="meta")
+    except (RuntimeError, TypeError, OverflowError) as error:  # numbers that no tensor can have
+        raise OptionError(
+            f"model: such networks cannot be built ({str(error).splitlines()[0]:.100}). Use smaller numbers."
+        ) from error
+    image = torch.zeros(1, CHANNELS, size, size, device="meta")
+    try:
         fake = networks.G[recipe.directions[0]](image)
         networks.D[recipe.directions[0]](torch.cat((image, fake), 1) if recipe.conditional else fake)
     except LossbenchError:
         raise
-    except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+    except (RuntimeError, ValueError) as error:
         raise OptionError(
-            f"data.size={size}: these networks cannot be, or cannot take such images ({str(error).splitlines()[0]}). "
-            "Use a larger --size, or a discriminator with fewer layers: --set model.n_layers=2."
+            f"data.size={size}: these networks cannot take such images ({error}). Use a larger --size, or a "
+            "discriminator with fewer layers: --set model.n_layers=2."
         ) from error
     if fake.shape != image.shape:
         raise OptionError(f"data.size={size}: the generator returns {fake.shape[-1]} px. Use a --size divisible by 4.")

@@ -184,6 +184,39 @@ def test_a_feature_that_is_kept_has_the_gradient_of_its_layer():
     torch.testing.assert_close(ours, plain)
 
 
+def test_a_lean_network_keeps_no_padded_copy_and_gives_the_same_bits(monkeypatch):
+    kept = []
+    monkeypatch.setattr("lossbench.networks.network.LARGE", 16 * 16)
+    monkeypatch.setattr(
+        "lossbench.networks.network._keep", lambda tensor: kept.append(getattr(tensor, "made_of", tensor)) or kept[-1]
+    )
+    network, image = resnet(3, blocks=2, ngf=4), torch.rand(1, 3, 16, 16, requires_grad=True)
+    results = []
+    for lean in (False, True):
+        network.lean = lean
+        fake = network(image)
+        results.append([fake, *torch.autograd.grad(fake.square().mean(), [image, *network.parameters()])])
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+    assert sum(isinstance(each, tuple) for each in kept) == 6
+    assert not any(isinstance(each, Tensor) and each.shape[-1] in (6, 22) for each in kept)  # 4 + 2, 16 + 6 px
+
+
+def test_a_lean_network_can_go_back_twice_and_has_second_derivatives(monkeypatch):
+    monkeypatch.setattr("lossbench.networks.network.LARGE", 0)
+    network, image = (
+        resnet(3, blocks=1, ngf=2).double(),
+        torch.rand(1, 3, 8, 8, dtype=torch.float64, requires_grad=True),
+    )
+    second = []
+    for network.lean in (False, True):
+        fake = network(image)
+        (slope,) = torch.autograd.grad(fake.sum(), image, create_graph=True)
+        torch.autograd.grad(fake.mean(), image, retain_graph=True)
+        second.append(torch.autograd.grad(slope.square().sum(), image)[0])
+    assert torch.equal(*second)
+    assert second[0].abs().sum() > 0
+
+
 def test_under_autocast_a_network_computes_in_that_type_and_returns_its_inputs():
     network, image = patch_discriminator(3, ndf=4), torch.randn(1, 3, 32, 32)
     network.autocast, inside = torch.bfloat16, []
