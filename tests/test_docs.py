@@ -65,6 +65,14 @@ def test_every_name_of_the_contract_is_documented():
         assert f"`{name}`" in read("docs/contract.md"), name
 
 
+def test_every_fault_is_a_test():
+    faults = re.findall(r"`(tests/[\w/]+\.py)::(\w+)(?:\[([\w-]+)\])?`", read("docs/faults.md"))
+    assert len(faults) == read("docs/faults.md").count("`tests/") >= 40
+    for path, name, case in faults:
+        assert f"def {name}(" in read(path), name
+        assert not case or f'"{case}"' in read(path), case
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", read(page)):

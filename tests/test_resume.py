@@ -518,6 +518,18 @@ def test_another_run_is_refused_with_the_difference(lossbench, place, stopped, c
     assert everything(stopped) == before
 
 
+@pytest.mark.parametrize("name", ["samples", "snapshots", "weights"])
+def test_a_folder_that_is_a_link_is_not_written_to(lossbench, stopped, tmp_path, name):
+    elsewhere = shutil.move(stopped / name, tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "holiday_999999.png").touch()
+    (stopped / name).symlink_to(elsewhere)
+    before = everything(tmp_path / "elsewhere")
+    code, _, err = lossbench("run", "--resume", stopped)
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{stopped / name} is a link. A run writes into its own folder" in err
+    assert everything(tmp_path / "elsewhere") == before
+
+
 def test_long_values_that_differ_look_different(lossbench, place, stopped):
     other = place / "another"
     other.mkdir()

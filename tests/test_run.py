@@ -244,6 +244,23 @@ def test_weights_of_another_network_are_refused(done, folder, tmp_path):
         lossbench.translate(done.directory, folder, out=tmp_path / "out2")
 
 
+def test_translate_runs_no_code_that_a_run_names(done, folder, tmp_path):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(
+        f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
+        "from lossbench_plugins.recipes.cyclegan import lossbench_recipe\n",
+        "utf-8",
+    )
+    record = json.loads((done.directory / "run.json").read_text("utf-8"))
+    record["config"]["recipe"] = str(recipe)
+    (done.directory / "run.json").write_text(json.dumps(record), "utf-8")
+    with pytest.raises(RunError, match=r"a recipe that is code, .*mine.py. If you trust it: --recipe"):
+        lossbench.translate(done.directory, folder, out=tmp_path / "out")
+    assert not (tmp_path / "ran").exists()
+    assert lossbench.translate(done.directory, folder, out=tmp_path / "out", recipe=str(recipe))
+    assert (tmp_path / "ran").exists()
+
+
 def test_evaluate_judges_two_folders(folder):
     disc = cv2.circle(np.zeros((64, 64, 3), np.uint8), (30, 30), 15, (255, 255, 255), -1)
     cv2.imwrite(str(folder / "a.png"), disc)
@@ -264,7 +281,9 @@ def test_evaluate_names_what_is_missing(folder, tmp_path):
 # Records ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 99}', "\x00"])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"schema": 99}', "\x00", '{"schema": 1}', '{"schema": 1, "status": "ok"}']
+)
 def test_a_record_that_is_none_is_one_line(tmp_path, content):
     (tmp_path / "run.json").write_text(content, "utf-8")
     with pytest.raises(LossbenchError, match=r"run\.json"):
