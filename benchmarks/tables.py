@@ -25,7 +25,7 @@ from lossbench.registry import listing, load, sentence
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md", "docs/losses.md", "docs/results.md")
+PAGES = ("README.md", "docs/faults.md", "docs/losses.md", "docs/results.md")
 SHOWN = {"shape_error": "shape error", "contour_error": "contour error", "l1": "L1", "mask_iou": "mask IoU"}
 
 
@@ -160,6 +160,42 @@ def step() -> str:
     return "\n\n".join([_markdown(rows), caption + _machine(report["environment"])])
 
 
+def kills() -> str:
+    """How many kills, and what became of the runs."""
+    report = _load("kills")
+    moments, runs = report["kills"], report["runs"]
+    steps = [kill["steps_logged"] for kill in moments]
+    return (
+        f"{len(moments)} kills at random moments of {runs} runs of {report['steps']} steps, "
+        f"{sum(kill['resumed'] for kill in moments)} of them of a run that had been killed before; "
+        f"{sum(0 < done < report['steps'] for done in steps)} fell between the first step and the last. "
+        f"Resumed until they ended: {report['identical']} of {runs} runs are identical, byte for byte, with the run "
+        f"that was left alone. {_machine(report['environment'])}"
+    )
+
+
+def fuzz() -> str:
+    """How many damaged images, and what became of them."""
+    report = _load("fuzz")
+    return (
+        f"{report['files']} damaged images: {report['read']} read, {report['refused']} refused with a reason, "
+        f"{len(report['findings'])} findings. {_machine(report['environment'])}"
+    )
+
+
+def data() -> str:
+    """Cached against decoded, by size and batch."""
+    report = _load("data")
+    rows = [["images", "px", "batch", "decoding, CPU ms", "from the cache, CPU ms", "times as fast", "quartiles", "n"]]
+    for row in report["rows"]:
+        (low, high), spent = row["faster"]["quartiles"], row["milliseconds"]
+        numbers = [f"{spent['decoded']:.2f}", f"{spent['cached']:.2f}", f"{row['faster']['median']:.1f}"]
+        rows.append(
+            [row["images"], str(row["size"]), str(row["batch"]), *numbers, f"{low:.1f} to {high:.1f}", str(row["n"])]
+        )
+    return "\n\n".join([_markdown(rows), _machine(report["environment"])])
+
+
 def _error(one: dict[str, Any]) -> str:
     return "not read" if one["mae"] is None else f"{one['mae']:.3f} ({one['max']:.3f})"
 
@@ -205,7 +241,8 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    each.__name__: each for each in (losses, seeds, every_seed, circularity_accuracy, circularity_cost, emoji, step)
+    each.__name__: each
+    for each in (losses, seeds, every_seed, circularity_accuracy, circularity_cost, emoji, step, kills, fuzz, data)
 }
 
 if __name__ == "__main__":

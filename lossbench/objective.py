@@ -82,7 +82,17 @@ class Bound:
 
     def weight_at(self, progress: float) -> float:
         """Return the weight at this point of the run."""
-        return self.weight(progress) if callable(self.weight) else self.weight
+        if not callable(self.weight):
+            return self.weight
+        try:
+            weight = float(self.weight(progress))
+        except Exception as error:
+            raise PluginError(f"{self.label}: its schedule failed: {type(error).__name__}: {error}.") from error
+        if not 0 <= weight < math.inf:
+            raise PluginError(
+                f"{self.label}: its schedule gives {weight} at {progress}; a weight is a number from 0 on."
+            )
+        return weight
 
     def factor_at(self, progress: float) -> float:
         """Return what the term's value is multiplied by at this point of the run."""

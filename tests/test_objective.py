@@ -135,3 +135,20 @@ def test_load_loss_serves_anybodys_own_loop():
 def test_load_loss_refuses_an_option_that_does_not_exist():
     with pytest.raises(OptionError, match=r"tv has no option `pover`. Did you mean `power`\? Options of tv: power=1"):
         load_loss("tv", pover=2)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (lambda progress: "much", r"A2B/x: its schedule failed: ValueError"),
+        (lambda progress: 1 / 0, r"A2B/x: its schedule failed: ZeroDivisionError"),
+        (lambda progress: -1, r"A2B/x: its schedule gives -1.0 at 0.5; weights are numbers from 0 on"),
+        (lambda progress: float("nan"), r"A2B/x: its schedule gives nan at 0.5"),
+    ],
+)
+def test_a_schedule_that_gives_no_weight_is_named(schedule, message):
+    bound = next(
+        each for each in compose([choice("x", simple, weight=schedule)], gan(), BOTH, 0).terms if "x" in each.label
+    )
+    with pytest.raises(PluginError, match=message):
+        bound.weight_at(0.5)
