@@ -142,7 +142,7 @@ def test_load_loss_refuses_an_option_that_does_not_exist():
     [
         (lambda progress: "much", r"A2B/x: its schedule failed: ValueError"),
         (lambda progress: 1 / 0, r"A2B/x: its schedule failed: ZeroDivisionError"),
-        (lambda progress: -1, r"A2B/x: its schedule gives -1.0 at 0.5; weights are numbers from 0 on"),
+        (lambda progress: -1, r"A2B/x: its schedule gives -1.0 at 0.5; a weight is a number from 0 on"),
         (lambda progress: float("nan"), r"A2B/x: its schedule gives nan at 0.5"),
     ],
 )
