@@ -63,7 +63,9 @@ def starved(error: BaseException) -> bool:
     """Return whether an error says that there is no memory left, of the machine or a device."""
     words = ("can't allocate memory", "not enough memory", "out of memory", "could not create a primitive")
     text = str(error).lower()
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(word in text for word in words))
+    if isinstance(error, MemoryError | SystemError):  # SystemError: not even an exception could be allocated
+        return True
+    return isinstance(error, RuntimeError) and any(word in text for word in words)
 
 
 def refusal(error: BaseException) -> str | None:

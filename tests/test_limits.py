@@ -71,7 +71,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path):
         subprocess.run(["umount", tmp_path / "disk"], check=True)
 
 
-@pytest.mark.parametrize("megabytes", [40, 700])
+@pytest.mark.parametrize("megabytes", [150, 700])
 def test_no_memory_is_one_line_with_what_to_make_smaller(tmp_path, megabytes):
     words = ["run", "--plugins", "tv", "--size", 256, "--batch", 16, "--steps", 2, "--out", "run"]
     code, err = limited(tmp_path, "RLIMIT_AS", megabytes * 10**6, *words)
