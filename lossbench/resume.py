@@ -79,7 +79,7 @@ def rejoin(run: Run) -> dict[str, Any]:
             sample.unlink()
     (run.directory / "traceback.txt").unlink(missing_ok=True)
     changed = differences(_machine(record), _machine(run.record))
-    session = {"from_step": done, "to_step": steps, "changed": changed}
+    session = {"from_step": done, "to_step": steps, "changed": changed, "metrics": record.get("metrics")}
     return {"command": record["command"], "resumed": [*record.get("resumed", []), session]}
 
 

@@ -96,6 +96,7 @@ def _work(run: Run) -> None:
     try:
         _train(run, seconds)
         run.record |= {"status": "ok", "error": None, "metrics": closing(run)}
+        _finish(run, seconds)
     except BaseException as caught:
         error = _explained(run, caught)
         run.record |= {"status": "diverged" if isinstance(error, Diverged) else "failed"}
@@ -107,7 +108,6 @@ def _work(run: Run) -> None:
         if error is caught:
             raise
         raise error from caught
-    _finish(run, seconds)
 
 
 def _train(run: Run, seconds: list[float]) -> None:

@@ -433,12 +433,14 @@ def test_a_run_that_keeps_no_snapshots_begins_again(place, tmp_path):
 
 
 def test_a_finished_run_can_be_extended(lossbench, finished):
-    before = read_log(finished / "metrics.jsonl")
+    before, worth = read_log(finished / "metrics.jsonl"), read_record(finished)["metrics"]
     code, out, err = lossbench("run", "--resume", finished, "--steps", 8)
     assert (code, err) == (0, "")
     assert "Going on after step 6." in out
     record = read_record(finished)
-    assert record["resumed"] == [{"from_step": 6, "to_step": 8, "changed": []}]
+    (session,) = record["resumed"]
+    assert (session["from_step"], session["to_step"], session["changed"]) == (6, 8, [])
+    assert session["metrics"] == worth
     assert (record["status"], record["steps_done"], record["config"]["train.steps"]) == ("ok", 8, 8)
     log = read_log(finished / "metrics.jsonl")
     assert log[:6] == before
