@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
+from lossbench.cli import main
 from lossbench.data import Shapes
+from lossbench.files import write_bytes
 from lossbench.prepare import Run, prepare
 
 TINY = {
@@ -39,6 +44,46 @@ def tiny() -> Callable[..., Run]:
         return prepare(plugins, losses=losses, settings=TINY | keys)
 
     return make
+
+
+@pytest.fixture
+def lossbench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a caller of the command line in an empty folder: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lossbench", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def plain_pictures() -> Iterator[None]:
+    """Samples as bare pixels and no curves: drawing is slow."""
+
+    def plain(path: Path, rows: dict[str, torch.Tensor]) -> None:
+        write_bytes(path, b"".join(pixels.numpy().tobytes() for pixels in rows.values()))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lossbench.outcome.sample_grid", plain)
+        patch.setattr("lossbench.run.loss_curves", lambda path, log: None)
+        yield
+
+
+def write_images(folder: Path) -> Path:
+    """Write four noisy images of 20 px into each of the four folders."""
+    draw = np.random.default_rng(0)
+    for side in ("trainA", "trainB", "testA", "testB"):
+        (folder / side).mkdir(parents=True)
+        for n in range(4):
+            cv2.imwrite(str(folder / side / f"{n}.png"), draw.integers(0, 256, (20, 20, 3), np.uint8))
+    return folder
 
 
 @pytest.fixture

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import tomllib
 
 import pytest
 
-from lossbench.cli import main
 from lossbench.record import read_record
 
 SMALL = ["--steps", "2", "--size", "32", "--load-size", "32", "--set", "model.ngf=4", "--set", "model.ndf=4"]
 SMALL += ["--set", "model.generator=resnet_1blocks"]
-
-
-@pytest.fixture
-def lossbench(monkeypatch, capsys, tmp_path):
-    """Return a caller of the command line in an empty folder: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lossbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 def test_a_run_is_shown_translated_and_kept(lossbench, tmp_path):

@@ -6,23 +6,21 @@ import io
 import math
 import pickle
 import shutil
-import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from lossbench import Diverged, RunError
 from lossbench.checkpoint import intact, snapshot_step, snapshots
-from lossbench.cli import main
 from lossbench.divergence import replay
-from lossbench.files import write_bytes
 from lossbench.prepare import prepare
 from lossbench.record import read_log, read_record
 from lossbench.run import go
+from tests.conftest import write_images
+
+pytestmark = pytest.mark.usefixtures("plain_pictures")
 
 SMALL = {
     "data.size": 16, "data.load_size": 18, "train.steps": 6, "train.every": 2, "pool.size": 2, "model.dropout": 0.5,
@@ -56,28 +54,9 @@ def lossbench_loss() -> LossSpec:
 '''
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _plain_pictures():
-    """Samples as bare pixels and no curves: drawing is slow."""
-
-    def plain(path, rows):
-        write_bytes(path, b"".join(pixels.numpy().tobytes() for pixels in rows.values()))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lossbench.outcome.sample_grid", plain)
-        patch.setattr("lossbench.run.loss_curves", lambda path, log: None)
-        yield
-
-
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    images = tmp_path_factory.mktemp("images")
-    draw = np.random.default_rng(0)
-    for side in ("trainA", "trainB", "testA", "testB"):
-        (images / side).mkdir()
-        for n in range(4):
-            cv2.imwrite(str(images / side / f"{n}.png"), draw.integers(0, 256, (20, 20, 3), np.uint8))
-    return images
+    return write_images(tmp_path_factory.mktemp("images") / "all")
 
 
 @pytest.fixture(scope="module")
@@ -93,20 +72,6 @@ def diverged(images, tmp_path_factory):
         go(run, place / "run")
     shutil.rmtree(place / "images")
     return place
-
-
-@pytest.fixture
-def lossbench(monkeypatch, capsys, tmp_path):
-    """Return a caller of the command line in an empty folder: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lossbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 from benchmarks import kills
@@ -23,11 +22,14 @@ from lossbench import LossbenchError, RunError, hookimpl, train
 from lossbench.checkpoint import snapshot_step, snapshots
 from lossbench.cli import main
 from lossbench.errors import Interrupted
-from lossbench.files import write_bytes
 from lossbench.pictures import loss_curves, sample_grid
 from lossbench.record import read_log, read_record
+from tests.conftest import write_images
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.usefixtures("plain_pictures"),
+]
 
 STEPS, STOP = 6, 5
 SMALL = {
@@ -91,28 +93,11 @@ class StopAfter:
             raise KeyboardInterrupt
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _plain_pictures():
-    """Samples as bare pixels and no curves: drawing is slow."""
-
-    def plain(path, rows):
-        write_bytes(path, b"".join(pixels.numpy().tobytes() for pixels in rows.values()))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lossbench.outcome.sample_grid", plain)
-        patch.setattr("lossbench.run.loss_curves", lambda path, log: None)
-        yield
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Return a folder with images, a plugin with a memory, and a run that was left alone."""
     place = tmp_path_factory.mktemp("place")
-    draw = np.random.default_rng(0)
-    for side in ("trainA", "trainB", "testA", "testB"):
-        (place / "images" / side).mkdir(parents=True)
-        for n in range(4):
-            cv2.imwrite(str(place / "images" / side / f"{n}.png"), draw.integers(0, 256, (20, 20, 3), np.uint8))
+    write_images(place / "images")
     (place / "memory.py").write_text(MEMORY, "utf-8")
     begin(place, place / "whole")
     return place
@@ -133,19 +118,6 @@ def stopped(_stopped, place, tmp_path):
 @pytest.fixture
 def finished(place, tmp_path):
     return Path(shutil.copytree(place / "whole", tmp_path / "finished"))
-
-
-@pytest.fixture
-def lossbench(monkeypatch, capsys):
-    """Return a caller of the command line in this process: exit code, output, errors."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lossbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture

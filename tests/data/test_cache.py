@@ -17,7 +17,6 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from lossbench.cli import main
 from lossbench.data import cache as store
 from lossbench.data import read_images, resized
 from lossbench.data.images import look
@@ -59,20 +58,6 @@ def decoded_files(monkeypatch):
 
     monkeypatch.setattr(store, "decode", counted)
     return seen
-
-
-@pytest.fixture
-def lossbench(monkeypatch, capsys):
-    """Return a caller of the command line: exit code, output, errors."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lossbench", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 def held() -> tuple[Path, Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from lossbench.cli import main
 from lossbench.data import Folders, cache, image_paths
 from lossbench.errors import DataError
 from lossbench.record import read_record
@@ -214,21 +212,6 @@ def spoiled(root: Path) -> Path:
 
 
 SPOILED = {"trainA/text.png": NO_IMAGE, "testA/cut.png": CUT, "testB/empty.jpg": "empty"}
-
-
-@pytest.fixture
-def lossbench(monkeypatch, capsys, tmp_path):
-    """Return a caller of the command line in a folder of its own: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lossbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 def test_what_cannot_be_used_is_listed_together_with_its_reasons(tmp_path):
