@@ -124,7 +124,10 @@ def type_(words, capsys, monkeypatch):
 
 @QUICK
 @given(some.lists(some.tuples(some.sampled_from(KEYS), VALUES), max_size=3))
-@example([("model.ngf", 10**18)])
+@example([("model.ngf", 10**18)])  # each of these was a traceback once
+@example([("model.ngf", 2**63)])
+@example([("model.generator", "resnet_99999999999blocks")])
+@example([("data.dir", "\x85")])
 @example([("train.steps", True)])
 def test_any_assignment(capsys, monkeypatch, assignments):
     words = [
@@ -135,6 +138,8 @@ def test_any_assignment(capsys, monkeypatch, assignments):
 
 @QUICK
 @given(some.lists(some.tuples(some.sampled_from(FLAGS), WORDS), max_size=4))
+@example([("--data", "\x1e")])
+@example([("--size", "8192")])
 def test_any_flags(capsys, monkeypatch, flags):
     type_(["run", "--print-config", *SMALL, *(word for pair in flags for word in pair)], capsys, monkeypatch)
 
