@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -18,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Argument, Option
 
-from lossbench.errors import Interrupted, LossbenchError, OptionError, refusal
+from lossbench.errors import Interrupted, LossbenchError, OptionError, printable, refusal
 from lossbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -29,7 +30,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-console = Console()
+
+
+class Screen(Console):
+    """A console that nobody need read: a closed pipe ends what is printed, not what is computed."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on in silence."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+console = Screen()
 SET_HELP = "Any option, such as tv.power=2 or cycle.weight.A2B=5; again for more."
 
 
@@ -58,8 +70,8 @@ def main() -> None:
 
 
 def _complain(message: str, code: int, files: Iterable[str] = ()) -> int:
-    text = "\n  ".join(" ".join(line.split()) for line in (f"lossbench: {message}", *files))
-    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    lines = (" ".join(line.split()) for line in (f"lossbench: {message}", *files))
+    print("\n  ".join(map(printable, lines)), file=sys.stderr)
     return code
 
 
@@ -140,7 +152,7 @@ def run(
     try:
         go(prepared, resume or out, observers=[Watch()], resumed=bool(resume))
     except KeyboardInterrupt as stop:
-        kept = isinstance(stop, Interrupted) and prepared.config.train.keep
+        kept = isinstance(stop, Interrupted) and stop.saved and prepared.config.train.keep
         saved = f"Saved after step {prepared.trainer.done}" if kept else "Stopped"
         console.print(f"{saved}. Go on with: lossbench run --resume {prepared.directory}", soft_wrap=True)
         raise typer.Exit(getattr(stop, "exit_code", 130)) from None
@@ -297,7 +309,8 @@ def show_record(record: Mapping[str, Any], directory: Path, *, objective: bool =
             + (f", peak memory {memory:.0f} MB" if memory else "")
         )
     if record["status"] != "ok":
-        console.print(f"[bold]{record['status']}[/bold]: {record['error']}")
+        console.print(f"[bold]{record['status']}[/bold]: {record['error']}", soft_wrap=True)
+        console.print(f"Go on with: lossbench run --resume {directory}", soft_wrap=True)
     if samples := [name for name in record.get("artifacts", {}) if name.startswith("samples/")]:
         last = ", ".join(str(directory / name) for name in samples if name.endswith(samples[-1].rpartition("_")[2]))
         console.print(f"Look at {last} and {directory / 'losses.png'}", soft_wrap=True)

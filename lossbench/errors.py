@@ -52,20 +52,24 @@ class Diverged(LossbenchError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked a run to stop, and it was saved."""
+    """A signal asked a run to stop. A first one lets the step end and be saved, a second one does not."""
 
-    def __init__(self, signal: int) -> None:
+    def __init__(self, signal: int, *, saved: bool) -> None:
         super().__init__()
         self.exit_code = 128 + signal
+        self.saved = saved
 
 
 def starved(error: BaseException) -> bool:
     """Return whether an error says that there is no memory left, of the machine or a device."""
-    words = ("can't allocate memory", "not enough memory", "out of memory", "could not create a primitive")
+    words = (
+        "can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory",
+        "could not create a primitive", "failed to map segment",
+    )  # fmt: skip
     text = str(error).lower()
     if isinstance(error, MemoryError | SystemError):  # SystemError: not even an exception could be allocated
         return True
-    return isinstance(error, RuntimeError) and any(word in text for word in words)
+    return isinstance(error, RuntimeError | ImportError) and any(word in text for word in words)
 
 
 def refusal(error: BaseException) -> str | None:
@@ -84,7 +88,8 @@ def refusal(error: BaseException) -> str | None:
 
 SPACE = "Free some space, or choose another place."
 ADVICE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), SPACE),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), SPACE),
+    errno.EFBIG: "Raise the limit: ulimit -f unlimited.",
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit: ulimit -n 4096."),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Choose a place that can be written."),
 }
@@ -94,3 +99,8 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean `x`?" for the closest known word, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean `{close[0]}`?" if close else ""
+
+
+def printable(text: str) -> str:
+    """Return text without anything that would move a terminal or could not be encoded."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)

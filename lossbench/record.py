@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 SCHEMA = 1
+LOG = "metrics.jsonl"
 PACKAGES = ("lossbench", "torch", "kornia", "opencv-python", "pillow", "scikit-image", "scipy", "numpy", "pluggy")
 
 
@@ -35,9 +37,9 @@ def read_record(directory: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads((directory / "run.json").read_text("utf-8"))
     except FileNotFoundError:
-        raise RunError(f"{directory} holds no run: run.json is missing.") from None
+        raise RunError(f"{directory} holds no run: run.json is missing.{_again(directory)}") from None
     except (OSError, ValueError) as error:
-        raise RunError(f"{directory / 'run.json'} cannot be read: {error}.") from None
+        raise RunError(f"{directory / 'run.json'} cannot be read: {error}.{_again(directory)}") from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise RunError(f"{directory / 'run.json'} is not a record of schema {SCHEMA}. Run again with this version.")
     try:
@@ -47,6 +49,11 @@ def read_record(directory: Path) -> dict[str, Any]:
         where = ".".join(map(str, first["loc"]))
         raise RunError(f"{directory / 'run.json'} is damaged: {where}: {first['msg'].lower()}.") from None
     return record
+
+
+def _again(directory: Path) -> str:
+    config = directory / "config.toml"
+    return f" Start it again with: lossbench run --config {config}" if config.is_file() else ""
 
 
 class TermFacts(BaseModel):
@@ -160,10 +167,19 @@ def whole_lines(path: Path) -> list[bytes]:
     return whole
 
 
-def log_hash(path: Path, steps: int) -> str | None:
-    """Return the hash of the first lines of a metrics.jsonl, or None where it has not so many."""
-    lines = whole_lines(path)[:steps]
-    return hashlib.sha256(b"".join(lines)).hexdigest() if len(lines) == steps else None
+def left(directory: Path, steps: int) -> dict[str, str]:
+    """Return the hashes of what a run has left after so many steps: the lines of its log, if whole, and its samples."""
+    samples = [path for path in (directory / "samples").glob("*.png") if sample_step(path) <= steps]
+    contents = {path.name: path.read_bytes() for path in sorted(samples)}
+    if len(lines := whole_lines(directory / "metrics.jsonl")[:steps]) == steps:
+        contents[LOG] = b"".join(lines)
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+
+
+def sample_step(path: Path) -> float:
+    """Return the step that a sample's name says."""
+    number = path.stem.rpartition("_")[2]
+    return int(number) if number.isdecimal() else math.inf
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

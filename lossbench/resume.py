@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from lossbench.files import write_bytes
 from lossbench.hookspecs import Term, Weight
 from lossbench.outcome import opening
 from lossbench.prepare import Run, prepare
-from lossbench.record import log_hash, read_record, whole_lines
+from lossbench.record import LOG, left, read_record, sample_step, whole_lines
 
 FREE = ("train.steps", "train.every", "train.keep", "train.device", "data.dir")  # what may change
 
@@ -59,10 +60,11 @@ def rejoin(run: Run) -> dict[str, Any]:
     for name in ("samples", "snapshots", "weights"):
         if (run.directory / name).is_symlink():
             raise RunError(f"{run.directory / name} is a link. A run writes into its own folder: put it back.")
-    record, log = read_record(run.directory), run.directory / "metrics.jsonl"
+    record, log = read_record(run.directory), run.directory / LOG
     for path in filter(intact, snapshots(run.directory / "snapshots")):
         state = read_state(path)
-        if state.get("log") and state["log"] == log_hash(log, snapshot_step(path)):
+        said, found = state.get("left"), left(run.directory, snapshot_step(path))
+        if isinstance(said, dict) and LOG in said and said.items() <= found.items():
             _load(run, path, state)
             break
     done, steps = run.trainer.done, run.config.train.steps
@@ -74,12 +76,13 @@ def rejoin(run: Run) -> dict[str, Any]:
         if snapshot_step(path) > done:
             path.unlink()
     write_bytes(log, b"".join(whole_lines(log)[:done]))
-    for sample in (run.directory / "samples").glob("*_*.png"):
-        if not sample.stem.rpartition("_")[2].isdecimal() or int(sample.stem.rpartition("_")[2]) > done:
+    for sample in (run.directory / "samples").glob("*.png"):
+        if sample_step(sample) > done:
             sample.unlink()
     (run.directory / "traceback.txt").unlink(missing_ok=True)
     changed = differences(_machine(record), _machine(run.record))
-    session = {"from_step": done, "to_step": steps, "changed": changed, "metrics": record.get("metrics")}
+    session = {"from_step": done, "to_step": steps, "changed": changed}
+    session |= {key: record.get(key) for key in ("status", "error", "metrics")}  # how it was left
     return {"command": record["command"], "resumed": [*record.get("resumed", []), session]}
 
 
@@ -95,10 +98,14 @@ def _load(run: Run, path: Path, state: Mapping[str, Any]) -> None:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Say what is not as it was, key by key."""
     return [
-        f"{key} was {before.get(key, 'not there')!s}, is {now.get(key, 'not there')!s}"
+        f"{key} was {_shown(before.get(key, 'not there'))}, is {_shown(now.get(key, 'not there'))}"
         for key in dict.fromkeys([*before, *now])
         if before.get(key) != now.get(key)
     ]
+
+
+def _shown(value: object) -> str:
+    return f"{value:.8}..." if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) else str(value)
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,11 +21,12 @@ from lossbench.hookspecs import Term, Weight
 from lossbench.outcome import closing, opening, samples
 from lossbench.pictures import loss_curves
 from lossbench.prepare import Run, prepare
-from lossbench.record import Log, log_hash, peak_memory, read_log
+from lossbench.record import Log, left, peak_memory, read_log
 from lossbench.registry import load
 from lossbench.resume import check_alone, rejoin, reopen
 
 SNAPSHOT_SECONDS = 300  # at most so much is lost when the machine dies
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def train(
@@ -129,25 +130,27 @@ def _train(run: Run, seconds: list[float]) -> None:
                     _snapshot(run)
                     saved = time.monotonic()
                 if signals:
-                    raise Interrupted(signals[0])
+                    raise Interrupted(signals[0], saved=True)
     finally:
         log.close()
 
 
 @contextmanager
 def _asked_to_stop() -> Iterator[list[int]]:
-    """Collect the first ctrl-C or SIGTERM, so that a step is finished and saved; a second one stops at once."""
+    """Collect the first ctrl-C, SIGTERM or hang-up, so that a step is finished and saved; a second stops at once."""
     asked: list[int] = []
 
     def ask(number: int, frame: object) -> None:
         if asked:
-            raise KeyboardInterrupt
+            raise Interrupted(number, saved=False)
         asked.append(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [each for each in (getattr(signal, name, None) for name in SIGNALS) if each is not None]
+    minded = [each for each in heard if signal.getsignal(each) != signal.SIG_IGN]  # nohup
+    before = {number: signal.signal(number, ask) for number in minded}
     try:
         yield asked
     finally:
@@ -167,10 +170,10 @@ def _show(run: Run) -> None:
 
 
 def _snapshot(run: Run) -> None:
-    """Save the state, and with it the hash of the log so far: neither is believed without the other."""
+    """Save the state, and with it the hashes of what was left so far: neither is believed without the other."""
     if run.config.train.keep:
-        log = log_hash(run.directory / "metrics.jsonl", run.trainer.done)
-        save_snapshot(run.directory / "snapshots", run.trainer.state() | {"log": log}, run.config.train.keep)
+        state = run.trainer.state() | {"left": left(run.directory, run.trainer.done)}
+        save_snapshot(run.directory / "snapshots", state, run.config.train.keep)
 
 
 def _keep(run: Run, error: BaseException) -> None:
@@ -182,7 +185,7 @@ def _keep(run: Run, error: BaseException) -> None:
         error.add_note(f"Traceback: {path}")
     if isinstance(error, Diverged):
         error.add_note(f"Look at that step: lossbench replay {write_bundle(run, error)}")
-    if run.trainer.done and run.trainer.whole and not isinstance(error, Interrupted):
+    if run.trainer.done and run.trainer.whole and not (isinstance(error, Interrupted) and error.saved):
         _snapshot(run)
 
 

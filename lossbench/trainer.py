@@ -19,6 +19,7 @@ from itertools import chain
 from operator import add
 from typing import Any
 
+import numpy as np
 import pluggy
 import torch
 from torch import Tensor, nn
@@ -252,6 +253,7 @@ class Trainer:
         if "rng" in bound.needs:
             asked["rng"] = rng.stream(self.seed, step, bound.label, device=self.device)
         versions = {name: image._version for name, image in asked.items() if isinstance(image, Tensor)}
+        remembered = {} if bound in self.seen_once else _remembered(bound.term)
         try:
             with rng.isolated(self.seed, step, bound.label, "global"), self.precision(bound):
                 result = bound.term(**asked)
@@ -266,6 +268,12 @@ class Trainer:
                 raise PluginError(
                     f"{bound.label} ({bound.origin}) changed `{name}` in place. Work on a copy: `{name}.clone()`."
                 )
+        if remembered and remembered != (now := _remembered(bound.term)):
+            changed = next(name for name in {**remembered, **now} if remembered.get(name) != now.get(name))
+            raise PluginError(
+                f"{bound.label} ({bound.origin}) changes `{changed}`, which no snapshot holds: a resumed run would be "
+                "another. Keep it as a tensor, with register_buffer."
+            )
         return _parts(bound, result)
 
     def check_gradient(self, bound: Bound, parts: Mapping[str, Tensor]) -> None:
@@ -353,6 +361,20 @@ def _parts(bound: Bound, result: Any) -> dict[str, Tensor]:
                 f"{bound.label} ({bound.origin}) returned {got}{where}; return a scalar tensor: `.mean()`."
             )
     return {f"{bound.label}/{name}" if name else bound.label: value for name, value in parts.items()}
+
+
+def _remembered(term: Any) -> dict[str, str]:
+    """Return what a loss that is a module in training keeps as plain values, as text."""
+    if not isinstance(term, nn.Module) or not term.training:
+        return {}
+    kinds = (bool, int, float, str, list, tuple, dict, set, np.ndarray)
+    return {
+        f"{where}.{name}".lstrip("."): repr(value)
+        for where, module in term.named_modules()
+        if type(module).get_extra_state is nn.Module.get_extra_state
+        for name, value in vars(module).items()
+        if isinstance(value, kinds) and not name.startswith("_")
+    }
 
 
 def _whole(label: str) -> str:

@@ -46,7 +46,9 @@ def resumed(where: Path) -> bool:
 def test_a_file_that_may_not_grow_is_one_line_and_the_run_goes_on_later(tmp_path):
     code, err = limited(tmp_path, "RLIMIT_FSIZE", 20_000, "run", *SMALL.split(), "--steps", 4, "--out", "run")
     assert code == 2
-    assert re.match(r"lossbench: run/\S+ cannot be written: file too large\. Free some space", err)
+    assert re.match(
+        r"lossbench: run/\S+ cannot be written: file too large\. Raise the limit: ulimit -f unlimited\.", err
+    )
     assert err.endswith("Once mended, go on with: lossbench run --resume run\n")
     assert resumed(tmp_path)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lossbench import RunError
 from lossbench.files import write_bytes, write_file, write_json
-from lossbench.record import log_hash, read_log, whole_lines
+from lossbench.record import LOG, left, read_log, whole_lines
 
 OLD = b"what was there before"
 
@@ -87,7 +87,7 @@ except RunError as error:
 
 def test_a_limit_on_files_leaves_the_old_file(old):
     told = subprocess.run([sys.executable, "-c", LIMITED, old], check=True, capture_output=True, text=True).stdout
-    assert told == f"{old} cannot be written: file too large. Free some space, or choose another place.\n"
+    assert told == f"{old} cannot be written: file too large. Raise the limit: ulimit -f unlimited.\n"
     assert_untouched(old)
 
 
@@ -134,10 +134,11 @@ def test_what_is_no_next_step_does_not_count(tmp_path_factory, count, rest, ende
 
 @given(st.integers(0, len(WHOLE)), st.integers(0, len(LINES)))
 def test_the_hash_of_a_log_is_that_of_its_first_lines(tmp_path_factory, at, steps):
-    path = tmp_path_factory.getbasetemp() / "hash.jsonl"
+    path = tmp_path_factory.getbasetemp() / "hash" / LOG
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(WHOLE[:at])
     first = hashlib.sha256(b"".join(LINES[:steps])).hexdigest()
-    assert log_hash(path, steps) == (first if WHOLE[:at].count(b"\n") >= steps else None)
+    assert left(path.parent, steps).get(LOG) == (first if WHOLE[:at].count(b"\n") >= steps else None)
 
 
 @pytest.mark.parametrize(
@@ -154,4 +155,4 @@ def test_a_third_line_that_is_none(tmp_path, line):
 
 def test_no_log_holds_no_line(tmp_path):
     assert whole_lines(tmp_path / "metrics.jsonl") == []
-    assert log_hash(tmp_path / "metrics.jsonl", 1) is None
+    assert left(tmp_path, 1) == {}

@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+from torch import nn
 
 from benchmarks import kills
 from benchmarks.kills import contents
-from lossbench import LossbenchError, RunError, hookimpl, train
+from lossbench import LossbenchError, PluginError, RunError, hookimpl, train
 from lossbench.checkpoint import snapshot_step, snapshots
 from lossbench.cli import main
 from lossbench.errors import Interrupted
@@ -244,9 +246,9 @@ def test_a_second_signal_stops_at_once(lossbench, place, hold, tmp_path):
     run, said = tmp_path / "run", tmp_path / "said"
     with child(*words(place, run), said=said) as (pid, end):
         wait_for(place / "reached")
-        os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGINT)
-        assert end() == 130
+        os.kill(pid, signal.SIGTERM)
+        assert end() == 143
     assert hold.exists()  # the step never ended
     hold.unlink()
     assert f"Stopped. Go on with: lossbench run --resume {run}" in said.read_text()
@@ -640,3 +642,59 @@ def test_a_function_that_is_missing_is_a_difference(place, tmp_path, given):
         begin(place, run, "cycle", losses={"late": (late, 0.3)}, observers=[StopAfter(STOP)])
     with pytest.raises(RunError, match=r"this would be another run: .*late.weight was 0.3, is not there"):
         train(resume=run, **given)
+
+
+# What a snapshot cannot hold --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", ["n = 0", "n = []", "n = {}"])
+def test_a_module_that_remembers_beside_its_buffers_is_refused(place, tmp_path, kept):
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            exec(f"self.{kept}", {"self": self})
+
+        def forward(self, fake):
+            self.n = self.n + 1 if isinstance(self.n, int) else [*self.n, 1]
+            return fake.mean()
+
+    with pytest.raises(PluginError, match=r"A2B/counts .* changes `n`, which no snapshot holds: .*register_buffer"):
+        train(losses={"counts": Counts()}, settings=SMALL | {"data.dir": str(place / "images")}, out=tmp_path / "run")
+
+
+def test_draws_from_python_and_numpy_are_resumed(place, tmp_path):
+    def noisy(fake):
+        return fake.mean() * (random.random() + np.random.rand())
+
+    whole = train(losses={"noisy": noisy}, data=place / "images", settings=SMALL, out=tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(
+            losses={"noisy": noisy},
+            data=place / "images",
+            settings=SMALL,
+            out=tmp_path / "run",
+            observers=[StopAfter(3)],
+        )
+    train(losses={"noisy": noisy}, resume=tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(whole.directory)
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(b"junk")])
+def test_a_sample_that_was_lost_is_drawn_again(place, stopped, harm):
+    harm(stopped / "samples" / "A2B_000004.png")
+    train(resume=stopped)
+    assert contents(stopped) == contents(place / "whole")
+
+
+def test_a_run_that_hangs_up_is_saved(place, tmp_path):
+    with pytest.raises(Interrupted) as stop:
+        begin(place, tmp_path / "run", observers=[Hangs()])
+    assert stop.value.exit_code == 128 + signal.SIGHUP
+    assert_goes_on(place, tmp_path / "run", from_step=2)
+
+
+class Hangs:
+    @hookimpl
+    def lossbench_step(self, step):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGHUP)

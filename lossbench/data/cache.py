@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from lossbench.data.images import File, Image, Unreadable, Unusable, attempt, decode, square
-from lossbench.errors import LossbenchError
+from lossbench.errors import LossbenchError, refusal
 from lossbench.files import write_file, write_json
 
 VERSION = 1  # of this format and of what is done to an image
@@ -74,7 +74,8 @@ def decoded(files: Sequence[File], size: int, name: str) -> tuple[Tensor, dict[P
     except Unusable:  # nothing to be remembered
         pass
     except (OSError, LossbenchError) as error:
-        note = f"Images are decoded into memory, because the cache cannot be used: {error}"
+        reason = refusal(error) or f"{error}"
+        note = f"Images are decoded into memory, because the cache cannot be used: {reason} LOSSBENCH_CACHE names one."
     rows = list(_squares(files, size))
     pixels = [row for row in rows if not isinstance(row, Unusable)]
     unusable = {file.path: str(row) for file, row in zip(files, rows, strict=True) if isinstance(row, Unusable)}

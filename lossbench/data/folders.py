@@ -38,7 +38,7 @@ class Folders:
         self.skip_bad = skip_bad
         paths = {side: image_paths(root / side) for side in SIDES}
         if paired_test:
-            _check_pairs(paths["testA"], paths["testB"])
+            _check_pairs(paths["testA"], paths["testB"], skip_alone=skip_bad)
         self.count = sum(map(len, paths.values()))
         self.files: dict[str, list[File]] = {}
         self.bad: dict[Path, str] = {}
@@ -86,22 +86,22 @@ class Folders:
         )
 
     def _widow(self, images: dict[str, Tensor], names: dict[str, list[str]]) -> dict[Path, str]:
-        """Drop test images whose partner was skipped; return them."""
+        """Drop test images without a partner; return them."""
         stems = [{Path(name).stem for name in names[side]} for side in ("testA", "testB")]
         alone: dict[Path, str] = {}
         for side in ("testA", "testB"):
             kept = [index for index, name in enumerate(names[side]) if Path(name).stem in stems[0] & stems[1]]
             gone = set(names[side]) - {names[side][index] for index in kept}
-            alone |= {self.root / side / name: "its partner cannot be used" for name in sorted(gone)}
+            alone |= {self.root / side / name: "it has no partner that can be used" for name in sorted(gone)}
             images[side], names[side] = images[side][kept], [names[side][index] for index in kept]
         return alone
 
 
-def _check_pairs(a: Sequence[Path], b: Sequence[Path]) -> None:
+def _check_pairs(a: Sequence[Path], b: Sequence[Path], *, skip_alone: bool) -> None:
     """Refuse test images that are not pairs by name, one to one."""
     names = [[path.stem for path in paths] for paths in (a, b)]
     advice = "Give testA and testB the same file names, or leave --paired-test out."
-    if alone := sorted(set(names[0]) ^ set(names[1])):
+    if (alone := sorted(set(names[0]) ^ set(names[1]))) and not skip_alone:
         raise DataError(
             f"--paired-test: {len(alone)} test images have no partner of the same name, such as {alone[0]}. {advice}"
         )

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from lossbench.errors import DataError
+from lossbench.errors import DataError, printable
 from lossbench.files import write_bytes
 
 try:
@@ -68,7 +68,7 @@ def image_paths(folder: Path) -> list[Path]:
     """Return the image files of a folder in order of name; none is an error."""
     if not folder.is_dir():
         raise DataError(f"No folder {folder}. Name a folder of images.")
-    images = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    images = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
     found = sorted(images, key=lambda path: (path.stem, path.name))
     if not found:
         raise DataError(f"{folder} holds no image. Known endings: {', '.join(sorted(SUFFIXES))}.")
@@ -88,7 +88,8 @@ def read_images(paths: Sequence[Path]) -> tuple[list[Image], dict[Path, str]]:
 def refuse(bad: Mapping[Path, str], count: int, advice: str) -> None:
     """Raise one error that lists every file that cannot be used, if any."""
     if bad:
-        lines = [f"{_printable(path)}: {reason}" for path, reason in bad.items()]
+        names = [printable(os.fsencode(path).decode("utf-8", "backslashreplace")) for path in bad]
+        lines = [f"{name}: {reason}" for name, reason in zip(names, bad.values(), strict=True)]
         lines = lines[:SHOWN] + ([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])
         raise DataError(f"{len(bad)} of {count} images cannot be used. {advice}", lines)
 
@@ -227,8 +228,3 @@ def _rgb(image: Pillow.Image) -> Image:
         image = image.convert("RGBA")
         image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
     return np.array(image.convert("RGB"), np.uint8)
-
-
-def _printable(path: Path) -> str:
-    name = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)

@@ -274,7 +274,7 @@ def test_a_test_image_whose_partner_cannot_be_used_is_left_out_with_it(tmp_path,
     assert drawn.test_names == {"A": ["a.png", "c.png"], "B": ["a.bmp", "c.bmp"]}
     assert values(drawn.test["A"]) == values(drawn.test["B"]) == [0, 80]
     assert list(drawn.skipped) == ["testB/b.bmp", "testA/b.png"]
-    assert drawn.skipped["testA/b.png"] == "its partner cannot be used"
+    assert drawn.skipped["testA/b.png"] == "it has no partner that can be used"
 
 
 @pytest.mark.parametrize("side", SIDES)
