@@ -42,6 +42,7 @@ class Screen(Console):
 
 
 console = Screen()
+INTERRUPTED = 130  # by ctrl-C, as shells count
 SET_HELP = "Any option, such as tv.power=2 or cycle.weight.A2B=5; again for more."
 
 
@@ -53,6 +54,8 @@ def main() -> None:
     try:
         _check_words(sys.argv[1:])
         code = app(prog_name="lossbench", standalone_mode=False)
+        if code == INTERRUPTED:  # ctrl-C before anything was begun; Typer says nothing
+            _complain("Interrupted.", code)
     except LossbenchError as error:
         said = " ".join([*map(str, error.args), *getattr(error, "__notes__", [])])
         code = _complain(said, error.exit_code, getattr(error, "files", ()))
@@ -61,7 +64,7 @@ def main() -> None:
         stop = "" if message.endswith((".", "?", ")")) else "."
         code = _complain(f"{message}{stop} See: {error.ctx.command_path} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
-        code = _complain("Interrupted.", 130)
+        code = _complain("Interrupted.", INTERRUPTED)
     except Exception as error:
         if not (reason := refusal(error)):
             raise
@@ -155,7 +158,7 @@ def run(
         kept = isinstance(stop, Interrupted) and stop.saved and prepared.config.train.keep
         saved = f"Saved after step {prepared.trainer.done}" if kept else "Stopped"
         console.print(f"{saved}. Go on with: lossbench run --resume {prepared.directory}", soft_wrap=True)
-        raise typer.Exit(getattr(stop, "exit_code", 130)) from None
+        sys.exit(getattr(stop, "exit_code", INTERRUPTED))
     show_record(prepared.record, prepared.directory, objective=False)
 
 
