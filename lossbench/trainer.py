@@ -185,7 +185,9 @@ class Trainer:
         self.buffers = [(buffer, buffer.clone()) for module in modules for buffer in module.buffers()]
 
     def rewind(self) -> None:
-        """Take back what was done to buffers since the last step was done."""
+        """Take back what was done to pools and buffers since the last step was done."""
+        for pool in self.pools.values():
+            pool.fill(pool.kept)
         for buffer, before in self.buffers:
             buffer.copy_(before)
 
