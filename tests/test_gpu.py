@@ -47,3 +47,16 @@ def test_dropout_on_the_device_leaves_its_random_state_alone(tiny):
     before = torch.cuda.get_rng_state()
     run.trainer.step(1)
     assert torch.equal(before, torch.cuda.get_rng_state())
+
+
+@pytest.mark.parametrize("other", ["cuda", "cpu"])
+def test_a_state_goes_on_on_any_device(tiny, other):
+    """Saved on a GPU, loaded on another device: the next step sees the same values."""
+    settings = {"train__precision": "float64", "train__strategy": "component"}
+    run = tiny("cycle,idt", train__device="cuda", **settings)
+    for step in (1, 2):
+        run.trainer.step(step)
+    again = tiny("cycle,idt", train__device=other, **settings)
+    again.trainer.load(run.trainer.state())
+    one, two = (each.trainer.gradients(3, each.objective.active(3, 0.5)) for each in (run, again))
+    assert {k: v.item() for k, v in two.items()} == pytest.approx({k: v.item() for k, v in one.items()}, abs=1e-9)
