@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "kills.json")
     asked = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
     with tempfile.TemporaryDirectory() as folder:
         result = kill(Path(folder), asked.kills, asked.seed)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
