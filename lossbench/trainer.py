@@ -13,21 +13,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import partial, reduce
 from itertools import chain
 from operator import add
 from typing import Any
 
-import numpy as np
 import pluggy
 import torch
 from torch import Tensor, nn
 
-from lossbench import rng
+from lossbench import rng, terms
 from lossbench.config import PoolSettings, TrainSettings
 from lossbench.data import Batches
-from lossbench.errors import Diverged, LossbenchError, PluginError
+from lossbench.errors import Diverged
 from lossbench.networks import Networks
 from lossbench.objective import Bound, Objective
 from lossbench.plan import Plan, plan
@@ -64,7 +63,7 @@ class Trainer:
         self.draws = any(network.draws for network in networks.named().values())
         self.pools = {direction: Pool(pool.size) for direction in networks.D}
         self.plans: dict[tuple[Bound, ...], Plan] = {}
-        self.seen_once: set[Bound] = set()
+        self.checked: set[Bound] = set()
         self.weights = {bound.label: torch.ones((), device=self.device, dtype=self.dtype) for bound in objective.terms}
         self.complete_lazy_modules()
         self.done = 0  # steps
@@ -107,23 +106,27 @@ class Trainer:
         for component in how.components:
             values |= self.backward(step, component, views, only)
         self.freeze_discriminators(False)
-        for direction, terms in how.critics.items():
+        for direction, judges in how.critics.items():
             with torch.no_grad():
                 seen_fake, seen_real = views[direction]["seen_fake"], views[direction]["seen_real"]
             pooled = self.pools[direction].exchange(seen_fake, rng.stream(self.seed, step, "pool", direction))
             seen = {direction: self.look_critically(step, direction, pooled, seen_real)}
-            values |= self.backward(step, terms, seen, only)
+            values |= self.backward(step, judges, seen, only)
         return values
 
     def backward(
-        self, step: int, terms: Sequence[Bound], views: Mapping[str, Views], only: str | None
+        self, step: int, together: Sequence[Bound], views: Mapping[str, Views], only: str | None
     ) -> dict[str, Tensor]:
         """Compute terms that share a graph, add them up in order, and go back through it once."""
         values: dict[str, Tensor] = {}
         weighted: dict[str, Tensor] = {}
-        for bound in terms:
+        for bound in together:
+            first = bound not in self.checked
+            before = terms.remembered(bound.term) if first else {}
             parts = self.evaluate(bound, views[bound.direction], step)
-            self.check_gradient(bound, parts)
+            if first:
+                terms.check(bound, before, parts)
+                self.checked.add(bound)
             for label, value in parts.items():
                 values[label] = value.detach()
                 weighted[label] = value * self.weights[bound.label]
@@ -200,7 +203,7 @@ class Trainer:
             "modules": {label: module.state_dict() for label, module in self.objective.modules.items()},
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "pools": {direction: pool.kept for direction, pool in self.pools.items()},
-            "checked": sorted(bound.label for bound in self.seen_once),
+            "checked": sorted(bound.label for bound in self.checked),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -213,7 +216,7 @@ class Trainer:
             optimiser.load_state_dict(values)
         for direction, images in state["pools"].items():
             self.pools[direction].fill([image.to(self.device, self.dtype) for image in images])
-        self.seen_once = {bound for bound in self.objective.terms if bound.label in state["checked"]}
+        self.checked = {bound for bound in self.objective.terms if bound.label in state["checked"]}
         self.done = int(state["step"])
         self.settle()
 
@@ -250,48 +253,9 @@ class Trainer:
         return partial(rng.isolated, self.seed, step, where) if self.draws else lambda name: nullcontext()
 
     def evaluate(self, bound: Bound, views: Views, step: int) -> dict[str, Tensor]:
-        """Call a term; return its parts by label. It may not change what it was given."""
-        asked = {name: views[name] for name in bound.needs if name != "rng"}
-        if "rng" in bound.needs:
-            asked["rng"] = rng.stream(self.seed, step, bound.label, device=self.device)
-        versions = {name: image._version for name, image in asked.items() if isinstance(image, Tensor)}
-        remembered = {} if bound in self.seen_once else _remembered(bound.term)
-        try:
-            with rng.isolated(self.seed, step, bound.label, "global"), self.precision(bound):
-                result = bound.term(**asked)
-        except LossbenchError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"{bound.label} ({bound.origin}) failed at step {step}: {type(error).__name__}: {error}"
-            ) from error
-        for name, version in versions.items():
-            if asked[name]._version != version:
-                raise PluginError(
-                    f"{bound.label} ({bound.origin}) changed `{name}` in place. Work on a copy: `{name}.clone()`."
-                )
-        if remembered and remembered != (now := _remembered(bound.term)):
-            changed = next(name for name in {**remembered, **now} if remembered.get(name) != now.get(name))
-            raise PluginError(
-                f"{bound.label} ({bound.origin}) changes `{changed}`, which no snapshot holds: a resumed run would be "
-                "another. Keep it as a tensor, with register_buffer."
-            )
-        return _parts(bound, result)
-
-    def check_gradient(self, bound: Bound, parts: Mapping[str, Tensor]) -> None:
-        """Refuse a term that, the first time it counts, has a value and no gradient: it would train nothing."""
-        if bound not in self.seen_once:
-            self.seen_once.add(bound)
-            if not any(value.requires_grad or value == 0 for value in parts.values()):
-                raise PluginError(
-                    f"{bound.label} ({bound.origin}) has no gradient: it trains nothing. Look for detach, no_grad, a "
-                    "rounding or a threshold, or edges that are not differentiable (Canny)."
-                )
-
-    def precision(self, bound: Bound) -> AbstractContextManager[Any]:
-        """Return the context of a term: the networks' precision only where its plugin opted in."""
-        lower = bound.autocast and self.settings.precision == "bf16"
-        return torch.autocast(self.device.type, torch.bfloat16) if lower else nullcontext()
+        """Call a term; return its parts by label."""
+        lower = torch.bfloat16 if self.settings.precision == "bf16" else None
+        return terms.call(bound, views, seed=self.seed, step=step, device=self.device, lower=lower)
 
     # Odds and ends ----------------------------------------------------------------------------------------------
 
@@ -348,35 +312,6 @@ def _parameters(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
 
 def _norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-
-
-def _parts(bound: Bound, result: Any) -> dict[str, Tensor]:
-    """Return what a term gave by label, each part a scalar."""
-    parts = result if isinstance(result, Mapping) else {"": result}
-    if not parts:
-        raise PluginError(f"{bound.label} ({bound.origin}) returned an empty mapping; return a scalar tensor.")
-    for name, value in parts.items():
-        if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
-            got = f"a {value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-            where = f" as `{name}`" if name else ""
-            raise PluginError(
-                f"{bound.label} ({bound.origin}) returned {got}{where}; return a scalar tensor: `.mean()`."
-            )
-    return {f"{bound.label}/{name}" if name else bound.label: value for name, value in parts.items()}
-
-
-def _remembered(term: Any) -> dict[str, str]:
-    """Return what a loss that is a module in training keeps as plain values, as text."""
-    if not isinstance(term, nn.Module) or not term.training:
-        return {}
-    kinds = (bool, int, float, str, list, tuple, dict, set, np.ndarray)
-    return {
-        f"{where}.{name}".lstrip("."): repr(value)
-        for where, module in term.named_modules()
-        if type(module).get_extra_state is nn.Module.get_extra_state
-        for name, value in vars(module).items()
-        if isinstance(value, kinds) and not name.startswith("_")
-    }
 
 
 def _whole(label: str) -> str:

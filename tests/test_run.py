@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 import lossbench
 from lossbench import DataError, Diverged, LossbenchError, OptionError, PluginError, RunError
 from lossbench.config import read_toml
+from lossbench.errors import ResourceError
 from lossbench.prepare import prepare
 from lossbench.record import read_log, read_record
 from lossbench.run import go
@@ -136,6 +137,14 @@ def test_an_error_inside_a_loss_leaves_its_traceback(tiny, tmp_path):
     assert error.value.__notes__ == [f"Traceback: {path}"]
     assert "AttributeError" in path.read_text()
     assert read_record(tmp_path / "run")["status"] == "failed"
+
+
+def test_no_memory_within_a_loss_is_not_the_losss_fault(tiny, tmp_path):
+    def hungry(fake):
+        return fake.mean() + torch.empty(2**50, dtype=torch.float64).sum()
+
+    with pytest.raises(ResourceError, match=r"^After step 0: there is not enough memory\. Use a smaller --batch"):
+        go(tiny("cycle", {"hungry": (hungry, 1.0)}), tmp_path / "run")
 
 
 def test_functions_are_losses(tmp_path):
