@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lossbench.errors import PluginError, RunError
 from lossbench.files import STAMP, write_bytes, write_file
 
-NAME = re.compile(rf"\d{{8}}-[0-9a-f]{{{STAMP}}}\.pt")
+NAME = re.compile(rf"\d{{8,}}-[0-9a-f]{{{STAMP}}}\.pt")
 PLAIN = (int, float, str, bool, type(None))
 
 
@@ -76,7 +76,8 @@ def save_snapshot(folder: Path, state: Mapping[str, Any], keep: int) -> None:
 
 def snapshots(folder: Path) -> list[Path]:
     """Return the snapshots of a folder, newest first."""
-    return sorted((path for path in folder.glob("*.pt") if NAME.fullmatch(path.name)), reverse=True)
+    found = (path for path in folder.glob("*.pt") if NAME.fullmatch(path.name))
+    return sorted(found, key=lambda path: (snapshot_step(path), path.name), reverse=True)
 
 
 def snapshot_step(path: Path) -> int:
@@ -116,7 +117,6 @@ def read_state(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is damaged, or not a state of lossbench's.") from None
     if not isinstance(state, dict):
         raise RunError(f"{path} is not a state of lossbench's.")
-    check_finite(path, state)
     return state
 
 

@@ -279,6 +279,8 @@ class Watch:
             console.print(data.note, soft_wrap=True)
         for session in run.record.get("resumed", [])[-1:]:
             console.print(f"Going on after step {session['from_step']}.", soft_wrap=True)
+            if session["lost"]:
+                console.print(f"Not as they were, and not drawn again: {', '.join(session['lost'])}.", soft_wrap=True)
             if session["changed"]:
                 console.print(f"The last bits may differ: {'; '.join(session['changed'])}.", soft_wrap=True)
         self.progress.update(self.task, total=train.steps, completed=run.trainer.done)

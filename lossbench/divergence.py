@@ -50,6 +50,7 @@ def write_bundle(run: Run, error: Diverged) -> Path:
     """Write what is needed to run the step of a divergence again: settings, state and images."""
     batch = {domain: to_uint8(images) for domain, images in run.trainer.batches[error.step - 1].items()}
     bundle = {"message": str(error), "config": json.dumps(run.record["config"]), "batch": batch}
+    bundle["functions"] = sorted({b.origin.name for b in run.objective.terms if b.origin.source == "python"})
     path = run.directory / f"bundle-{error.step:06}.pt"
     return write_state(path, {**bundle, "diverged": error.step, "state": run.trainer.state()})
 
@@ -68,7 +69,12 @@ def replay(
     saved = read_state(path)
     try:
         batch, config, step = dict(saved["batch"]), json.loads(saved["config"]), int(saved["diverged"])
-        message = str(saved["message"])
+        message, functions = str(saved["message"]), set(saved["functions"])
+        if missing := sorted(functions - set(losses or ())):
+            raise RunError(
+                f"{path}: {', '.join(missing)} was a Python function, which no bundle holds. Give it again from Python: "
+                f'lossbench.divergence.replay("{path}", losses={{"{missing[0]}": ...}})'
+            )
         run = prepare(plugins, losses=losses, config=config, source=Images(batch))
         run.trainer.load(saved["state"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:

@@ -6,6 +6,13 @@ import difflib
 import errno
 from collections.abc import Iterable
 
+ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space, or choose another place."),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit: ulimit -n 4096."),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Choose a place that can be written."),
+    errno.EFBIG: "Raise the limit: ulimit -f unlimited.",
+}
+
 
 class LossbenchError(Exception):
     """Something the user can mend."""
@@ -84,15 +91,6 @@ def refusal(error: BaseException) -> str | None:
             where = f" ({cause.filename})" if cause.filename else ""
             return f"{cause.strerror.lower()}{where}. {ADVICE.get(cause.errno or 0, 'Mend that and try again.')}"
     return None
-
-
-SPACE = "Free some space, or choose another place."
-ADVICE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), SPACE),
-    errno.EFBIG: "Raise the limit: ulimit -f unlimited.",
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit: ulimit -n 4096."),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Choose a place that can be written."),
-}
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:

@@ -31,11 +31,15 @@ def create(directory: Path) -> None:
 def held(directory: Path) -> Iterator[None]:
     """Hold a run's directory, made if need be, against other runs for as long as this process lives."""
     _make(directory)
+    lock = FileLock(directory / ".lock")
     try:
-        with FileLock(directory / ".lock").acquire(timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
         raise RunError(f"{directory} is in use by another run. Wait for its end, or choose another --out.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _make(directory: Path) -> None:

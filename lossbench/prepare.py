@@ -51,7 +51,9 @@ def prepare(
     """
     file = config if isinstance(config, Mapping) else read_toml(Path(config)) if config else {}
     asked = {**(settings or {}), **({} if data is None else {"data.dir": str(data)})}
-    words = _words(file.get("plugins") if plugins is None else plugins, losses)
+    words = _words(file.get("plugins") if plugins is None else plugins)
+    if words == [] and not losses:
+        raise OptionError("--plugins names no loss. Write for example --plugins cycle,idt, or leave it out.")
     given = overlaid(_still_meant(file, asked, words), asked)
     recipe = recipe or str(file.get("recipe", DEFAULT_RECIPE))
     preset = preset or (str(file["preset"]) if "preset" in file else None)
@@ -90,7 +92,7 @@ def _still_meant(file: Mapping[str, Any], asked: Mapping[str, Any], words: Seque
     }
 
 
-def _words(plugins: object, losses: object = True) -> list[str] | None:
+def _words(plugins: object) -> list[str] | None:
     """``"cycle,idt"`` or a list -> names; None stays None."""
     if plugins is None:
         return None
@@ -98,8 +100,6 @@ def _words(plugins: object, losses: object = True) -> list[str] | None:
         plugins = [word.strip() for word in plugins.split(",") if word.strip()]
     if not (isinstance(plugins, Sequence) and all(isinstance(word, str) for word in plugins)):
         raise OptionError(f"plugins={plugins!r}: name losses as in cycle,idt or, in TOML, as a list of names.")
-    if not plugins and not losses:
-        raise OptionError("--plugins names no loss. Write for example --plugins cycle,idt, or leave it out.")
     return [_anywhere(word, word.endswith(".py") and Path(word).is_file()) for word in plugins]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 LOG = "metrics.jsonl"
+SAMPLE = re.compile(r"[A-Z]2[A-Z]_(\d{6,})\.png")
 PACKAGES = ("lossbench", "torch", "kornia", "opencv-python", "pillow", "scikit-image", "scipy", "numpy", "pluggy")
 
 
@@ -169,17 +170,16 @@ def whole_lines(path: Path) -> list[bytes]:
 
 def left(directory: Path, steps: int) -> dict[str, str]:
     """Return the hashes of what a run has left after so many steps: the lines of its log, if whole, and its samples."""
-    samples = [path for path in (directory / "samples").glob("*.png") if sample_step(path) <= steps]
-    contents = {path.name: path.read_bytes() for path in sorted(samples)}
-    if len(lines := whole_lines(directory / "metrics.jsonl")[:steps]) == steps:
+    contents = {path.name: path.read_bytes() for path, step in own_samples(directory).items() if step <= steps}
+    if len(lines := whole_lines(directory / LOG)[:steps]) == steps:
         contents[LOG] = b"".join(lines)
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
 
-def sample_step(path: Path) -> float:
-    """Return the step that a sample's name says."""
-    number = path.stem.rpartition("_")[2]
-    return int(number) if number.isdecimal() else math.inf
+def own_samples(directory: Path) -> dict[Path, int]:
+    """Return the samples that a run drew, with their steps; what else lies beside them is not its own."""
+    named = {path: SAMPLE.fullmatch(path.name) for path in sorted((directory / "samples").glob("*.png"))}
+    return {path: int(match[1]) for path, match in named.items() if match}
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

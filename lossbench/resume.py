@@ -15,7 +15,7 @@ from lossbench.files import write_bytes
 from lossbench.hookspecs import Term, Weight
 from lossbench.outcome import opening
 from lossbench.prepare import Run, prepare
-from lossbench.record import LOG, left, read_record, sample_step, whole_lines
+from lossbench.record import LOG, left, own_samples, read_record, whole_lines
 
 FREE = ("train.steps", "train.every", "train.keep", "train.device", "data.dir")  # what may change
 
@@ -61,12 +61,20 @@ def rejoin(run: Run) -> dict[str, Any]:
         if (run.directory / name).is_symlink():
             raise RunError(f"{run.directory / name} is a link. A run writes into its own folder: put it back.")
     record, log = read_record(run.directory), run.directory / LOG
-    for path in filter(intact, snapshots(run.directory / "snapshots")):
+    believed = [path for path in snapshots(run.directory / "snapshots") if intact(path)]
+    said: dict[str, str] = {}
+    for path in believed:
         state = read_state(path)
-        said, found = state.get("left"), left(run.directory, snapshot_step(path))
-        if isinstance(said, dict) and LOG in said and said.items() <= found.items():
+        said, found = dict(state.get("left") or {}), left(run.directory, snapshot_step(path))
+        if LOG in said and said[LOG] == found.get(LOG):
             _load(run, path, state)
             break
+    else:
+        if believed:
+            raise RunError(
+                f"{log} is not what it was when {believed[0].name} was saved. Put it back, or begin again: lossbench "
+                f"run --config {run.directory / 'config.toml'}"
+            )
     done, steps = run.trainer.done, run.config.train.steps
     if done > steps or (done == steps and record["status"] == "ok"):
         raise RunError(
@@ -76,19 +84,21 @@ def rejoin(run: Run) -> dict[str, Any]:
         if snapshot_step(path) > done:
             path.unlink()
     write_bytes(log, b"".join(whole_lines(log)[:done]))
-    for sample in (run.directory / "samples").glob("*.png"):
-        if sample_step(sample) > done:
+    for sample, step in own_samples(run.directory).items():
+        if step > done:
             sample.unlink()
     (run.directory / "traceback.txt").unlink(missing_ok=True)
     changed = differences(_machine(record), _machine(run.record))
-    session = {"from_step": done, "to_step": steps, "changed": changed}
+    now = left(run.directory, done)
+    lost = [name for name in said if name != LOG and now.get(name) != said[name]]
+    session = {"from_step": done, "to_step": steps, "changed": changed, "lost": lost}
     session |= {key: record.get(key) for key in ("status", "error", "metrics")}  # how it was left
     return {"command": record["command"], "resumed": [*record.get("resumed", []), session]}
 
 
 def _load(run: Run, path: Path, state: Mapping[str, Any]) -> None:
     try:
-        check_finite(path, {"networks": state["networks"], "modules": state["modules"]})
+        check_finite(path, state["networks"])
         run.trainer.load(state)
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[-1].strip()

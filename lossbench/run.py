@@ -21,7 +21,7 @@ from lossbench.hookspecs import Term, Weight
 from lossbench.outcome import closing, opening, samples
 from lossbench.pictures import loss_curves
 from lossbench.prepare import Run, prepare
-from lossbench.record import Log, left, peak_memory, read_log
+from lossbench.record import LOG, Log, left, peak_memory, read_log
 from lossbench.registry import load
 from lossbench.resume import check_alone, rejoin, reopen
 
@@ -172,8 +172,9 @@ def _show(run: Run) -> None:
 def _snapshot(run: Run) -> None:
     """Save the state, and with it the hashes of what was left so far: neither is believed without the other."""
     if run.config.train.keep:
-        state = run.trainer.state() | {"left": left(run.directory, run.trainer.done)}
-        save_snapshot(run.directory / "snapshots", state, run.config.train.keep)
+        found = left(run.directory, run.trainer.done)
+        if LOG in found:  # a disk that was full may have cut it
+            save_snapshot(run.directory / "snapshots", run.trainer.state() | {"left": found}, run.config.train.keep)
 
 
 def _keep(run: Run, error: BaseException) -> None:

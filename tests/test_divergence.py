@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+import lossbench
 from lossbench import Diverged, RunError
 from lossbench.checkpoint import intact, snapshot_step, snapshots
 from lossbench.divergence import replay
@@ -329,6 +330,28 @@ def test_a_first_step_can_diverge_and_be_replayed(images, tmp_path):
         go(prepare("cycle", losses=losses, data=images, settings=SMALL), tmp_path / "run")
     assert not snapshots(tmp_path / "run" / "snapshots")
     assert replay(tmp_path / "run" / "bundle-000001.pt", losses=losses).again.step == 1
+
+
+def test_a_function_that_is_not_given_again_is_named(lossbench, images, tmp_path):
+    with pytest.raises(Diverged):
+        go(prepare("cycle", losses={"late": (lambda fake: fake.mean() / 0, 0.1)}, data=images, settings=SMALL), "run")
+    code, _, err = lossbench("replay", "run/bundle-000001.pt")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "late was a Python function, which no bundle holds. Give it again from Python" in err
+
+
+def test_a_legitimate_infinity_in_a_loss_is_kept(images, tmp_path):
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+
+        def forward(self, fake):
+            return fake.mean() * (self.mask.exp()).sum()
+
+    go(prepare(losses={"masked": Masked()}, data=images, settings=SMALL), tmp_path / "run")
+    lossbench.train(resume=tmp_path / "run", losses={"masked": Masked()}, settings={"train.steps": 7})
+    assert read_record(tmp_path / "run")["steps_done"] == 7
 
 
 def test_other_losses_than_the_bundles_are_one_line(lossbench, diverged):

@@ -312,10 +312,15 @@ def test_a_torn_last_line_is_cut_off(place, stopped, torn):
     assert_goes_on(place, stopped, from_step=5)
 
 
-def test_a_log_torn_within_its_first_line_begins_again(place, stopped):
-    log = stopped / "metrics.jsonl"
-    log.write_bytes(log.read_bytes()[:20])
-    assert_goes_on(place, stopped, from_step=0)
+@pytest.mark.parametrize("harm", [lambda log: log.write_bytes(log.read_bytes()[:20]), lambda log: log.unlink()])
+def test_a_log_that_fits_no_snapshot_is_refused_and_nothing_is_touched(lossbench, stopped, harm):
+    """Beginning again would throw away what the snapshots hold."""
+    harm(stopped / "metrics.jsonl")
+    before = everything(stopped)
+    code, _, err = lossbench("run", "--resume", stopped)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "metrics.jsonl is not what it was when 00000005-" in err
+    assert everything(stopped) == before
 
 
 def test_samples_ahead_of_the_snapshot_are_removed(place, stopped):
@@ -342,9 +347,11 @@ def test_a_damaged_snapshot_is_passed_over(place, stopped, damage):
     assert_goes_on(place, stopped, from_step=4)
 
 
-@pytest.mark.parametrize("lost", ["snapshots", "metrics.jsonl"])
+@pytest.mark.parametrize("lost", [["snapshots"], ["snapshots", "metrics.jsonl"]])
 def test_without_snapshots_or_log_a_run_begins_again(place, stopped, lost):
-    shutil.rmtree(stopped / lost) if lost == "snapshots" else (stopped / lost).unlink()
+    shutil.rmtree(stopped / lost[0])
+    for name in lost[1:]:
+        (stopped / name).unlink()
     assert_goes_on(place, stopped, from_step=0)
 
 
@@ -680,10 +687,18 @@ def test_draws_from_python_and_numpy_are_resumed(place, tmp_path):
 
 
 @pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(b"junk")])
-def test_a_sample_that_was_lost_is_drawn_again(place, stopped, harm):
-    harm(stopped / "samples" / "A2B_000004.png")
-    train(resume=stopped)
-    assert contents(stopped) == contents(place / "whole")
+def test_a_sample_that_was_lost_is_named_and_costs_nothing(lossbench, place, stopped, harm):
+    for sample in (stopped / "samples").glob("*_000004.png"):
+        harm(sample)
+    (stopped / "samples" / "mine_999999.png").write_bytes(b"somebody's own")
+    code, out, err = lossbench("run", "--resume", stopped)
+    assert (code, err) == (0, "")
+    assert "Going on after step 5." in out
+    assert "Not as they were, and not drawn again: A2B_000004.png, B2A_000004.png." in out
+    assert (stopped / "samples" / "mine_999999.png").exists()
+    same = {name: content for name, content in contents(stopped).items() if "00004" not in name and "mine" not in name}
+    assert same.items() <= contents(place / "whole").items()
+    assert any(name.endswith("000006.png") for name in same)
 
 
 def test_a_run_that_hangs_up_is_saved(place, tmp_path):
