@@ -72,7 +72,7 @@ def replay(
         message, functions = str(saved["message"]), set(saved["functions"])
         if missing := sorted(functions - set(losses or ())):
             raise RunError(
-                f"{path}: {', '.join(missing)} was a Python function, which no bundle holds. Give it again from Python: "
+                f"{path}: {', '.join(missing)} was a Python function, which no bundle holds. Give it from Python: "
                 f'lossbench.divergence.replay("{path}", losses={{"{missing[0]}": ...}})'
             )
         run = prepare(plugins, losses=losses, config=config, source=Images(batch))

@@ -337,7 +337,7 @@ def test_a_function_that_is_not_given_again_is_named(lossbench, images, tmp_path
         go(prepare("cycle", losses={"late": (lambda fake: fake.mean() / 0, 0.1)}, data=images, settings=SMALL), "run")
     code, _, err = lossbench("replay", "run/bundle-000001.pt")
     assert (code, err.count("\n")) == (2, 1)
-    assert "late was a Python function, which no bundle holds. Give it again from Python" in err
+    assert "late was a Python function, which no bundle holds. Give it from Python" in err
 
 
 def test_a_legitimate_infinity_in_a_loss_is_kept(images, tmp_path):

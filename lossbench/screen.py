@@ -1,0 +1,150 @@
+"""What the command line shows: the objective, progress, the closing table."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from lossbench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from lossbench.prepare import Run
+
+
+class Screen(Console):
+    """A console that nobody need read: a closed pipe ends what is printed, not what is computed."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on in silence."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+console = Screen()
+
+
+class TermsProgress(Progress):
+    """A bar with the time left, and under it a line with each term."""
+
+    terms = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Draw the bar and the line."""
+        yield from super().get_renderables()
+        yield Text(self.terms, style="dim")
+
+
+class Watch:
+    """An observer that prints the objective and draws progress: each term, and the time left."""
+
+    def __init__(self) -> None:
+        columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+        self.progress = TermsProgress(*columns, console=console)
+        self.task = self.progress.add_task("training")
+
+    @hookimpl
+    def lossbench_run_start(self, run: Run) -> None:
+        """Print what is minimised and on what."""
+        show_objective(run.objective.describe())
+        train, data = run.config.train, run.dataset
+        console.print(
+            f"{data.name}: {len(data.train['A'])} + {len(data.train['B'])} images at {run.config.data.size} px, "
+            f"{train.steps} steps of {train.batch} on {train.device}, seed {train.seed}. Into {run.directory}"
+        )
+        if data.skipped:
+            console.print(f"Without {len(data.skipped)} images that cannot be used: see run.json", soft_wrap=True)
+        if data.note:
+            console.print(data.note, soft_wrap=True)
+        for session in run.record.get("resumed", [])[-1:]:
+            console.print(f"Going on after step {session['from_step']}.", soft_wrap=True)
+            if session["lost"]:
+                console.print(f"Not as they were, and not drawn again: {', '.join(session['lost'])}.", soft_wrap=True)
+            if session["changed"]:
+                console.print(f"The last bits may differ: {'; '.join(session['changed'])}.", soft_wrap=True)
+        self.progress.update(self.task, total=train.steps, completed=run.trainer.done)
+        self.progress.start()
+
+    @hookimpl
+    def lossbench_step(self, step: int, values: Mapping[str, float], weights: Mapping[str, float]) -> None:
+        """Draw a step."""
+        names = dict.fromkeys(label.partition("/")[2] for label in values)
+        means = {name: [value for label, value in values.items() if label.partition("/")[2] == name] for name in names}
+        self.progress.terms = "  ".join(f"{name} {sum(some) / len(some):.3f}" for name, some in means.items())
+        self.progress.update(self.task, completed=step)
+
+    @hookimpl
+    def lossbench_run_end(self) -> None:
+        """Leave the bar as it is."""
+        self.progress.stop()
+
+
+def show_record(record: Mapping[str, Any], directory: Path, *, objective: bool = True) -> None:
+    """Print a run: its objective, its closing table, its cost and where to look."""
+    if objective:
+        show_objective(record["objective"])
+    if metrics := record.get("metrics"):
+        show_closing(metrics, record["dataset"])
+    if speed := record.get("speed"):
+        low, high = speed["quartiles"]
+        memory = record["peak_memory_mb"]
+        console.print(
+            f"{speed['median']:.3f} s per step (quartiles {low:.3f} to {high:.3f}, n {speed['n']})"
+            + (f", peak memory {memory:.0f} MB" if memory else "")
+        )
+    if record["status"] != "ok":
+        console.print(f"[bold]{record['status']}[/bold]: {record['error']}", soft_wrap=True)
+        console.print(f"Go on with: lossbench run --resume {directory}", soft_wrap=True)
+    if samples := [name for name in record.get("artifacts", {}) if name.startswith("samples/")]:
+        last = ", ".join(str(directory / name) for name in samples if name.endswith(samples[-1].rpartition("_")[2]))
+        console.print(f"Look at {last} and {directory / 'losses.png'}", soft_wrap=True)
+
+
+def show_objective(terms: list[dict[str, Any]]) -> None:
+    """Print each loss: weight by direction, options, what it asks for, where it comes from."""
+    table = Table("loss", "weight", "options", "asks for", "from", box=box.SIMPLE_HEAD)
+    for name in dict.fromkeys(term["term"].partition("/")[2] for term in terms):
+        same = {term["term"].partition("/")[0]: term for term in terms if term["term"].partition("/")[2] == name}
+        weights = {direction: _number(term["weight"]) for direction, term in same.items()}
+        alike = len(set(weights.values())) == 1 and len(weights) > 1
+        weight = next(iter(weights.values())) if alike else ", ".join(f"{d} {w}" for d, w in weights.items())
+        term = next(iter(same.values()))
+        options = " ".join(f"{key}={value}" for key, value in term["options"].items() if value is not None)
+        source = f"{term['distribution']} {term['version']}" if term["distribution"] else term["source"]
+        table.add_row(name, weight, options, " ".join(term["asks"]), source)
+    console.print(table)
+
+
+def _number(weight: float | str) -> str:
+    return weight if isinstance(weight, str) else f"{weight:g}"
+
+
+def show_closing(metrics: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+    """Print what the translations are worth, each direction beside a copy of its input."""
+    from lossbench.metrics.judge import METRICS
+
+    columns = {
+        f"{direction}{' copy' if what == 'copy' else ''}": values
+        for direction, both in metrics.items()
+        for what, values in both.items()
+    }
+    table = Table("metric", "better", *columns, "n", box=box.SIMPLE_HEAD)
+    for name, metric in METRICS.items():
+        cells = [values.get(name) for values in columns.values()]
+        if any(cells):
+            numbers = [f"{cell['value']:.4g}" if cell else "-" for cell in cells]
+            n = "/".join(dict.fromkeys(str(cell["n"]) for cell in cells if cell))
+            table.add_row(f"{name} ({metric.unit})", metric.better, *numbers, n)
+    console.print(table)
+    counts = f"{dataset['n']['testA']} + {dataset['n']['testB']} test images of {dataset['name']}"
+    console.print(f"On the {counts}; copy is the input itself, as if it were the translation.")
+    if not dataset["paired_test"]:
+        console.print("No truth to compare with: if testA and testB are pairs by file name, say --paired-test.")
