@@ -96,7 +96,7 @@ class Config:
         return keys
 
     def dotted(self) -> dict[str, Any]:
-        """Return the settings that TOML can hold: no None, no schedules, paths and functions by name."""
+        """Return the settings that TOML can hold: no None, no weight that is a function, other functions and paths by name."""
         plain = {key: value if "weight" in key.split(".") else named(value) for key, value in self.everything().items()}
         return {key: value for key, value in plain.items() if value is not None and not callable(value)}
 

@@ -23,8 +23,8 @@ hookimpl = pluggy.HookimplMarker("lossbench")
 Term = Callable[..., Any]
 """A loss for one direction: parameters named after what it needs -> a scalar Tensor, or a mapping of named scalars."""
 
-Weight = float | Callable[[float], float]
-"""A number, or a schedule: a function of progress in [0, 1] -> number. At 0 the loss is not computed at all."""
+Weight = float | str | Callable[[float], float]
+"""A number, a schedule such as ``linear:0,5``, or a function of progress in [0, 1]. At 0 a loss is not computed."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,10 @@ from torch import nn
 
 from lossbench import rng
 from lossbench.errors import LossbenchError, OptionError, PluginError, near_miss
-from lossbench.hookspecs import Adversary, LossSpec, Recipe, Term, Weight
+from lossbench.hookspecs import Adversary, LossSpec, Recipe, Term
 from lossbench.options import resolve
 from lossbench.registry import Origin, Plugin, load
+from lossbench.schedules import GRAMMAR, Schedule, parse
 from lossbench.views import CONDITIONAL, CRITIC_NAMES, MEANING, PLAIN, Table, closure, needs
 
 Side = Literal["generator", "discriminator"]
@@ -34,7 +35,7 @@ class Choice:
         spec, name = self.plugin.spec, self.plugin.origin.name
         return resolve(spec.builder, given, name, also=[f"weight={spec.weight}"])
 
-    def weights(self, recipe: Recipe) -> dict[str, Weight]:
+    def weights(self, recipe: Recipe) -> dict[str, float | Callable[[float], float]]:
         """Return the weight of each direction: its own, ``weight.A2B``, or that of all, ``weight``."""
         name, directions = self.plugin.origin.name, recipe.directions
         for key in self.settings:
@@ -43,21 +44,29 @@ class Choice:
                 close, known = near_miss(direction, directions), ", ".join(directions)
                 raise OptionError(f"{name}.{key}: no direction `{direction}`.{close} There are: {known}.")
         common = self.settings.get("weight", self.plugin.spec.weight)
-        found = {direction: self.settings.get(f"weight.{direction}", common) for direction in directions}
-        for weight in found.values():
-            number = isinstance(weight, int | float) and not isinstance(weight, bool)
-            if not callable(weight) and not (number and 0 <= weight < math.inf):
-                raise OptionError(
-                    f"{name}.weight={weight!r}: a weight is a number from 0 on, or from Python a function of progress."
-                )
-        return found
+        return {d: _weight(self.settings.get(f"weight.{d}", common), name) for d in directions}
 
     def resolved(self, recipe: Recipe) -> dict[str, Any]:
         """Return options and weights as settings; directions apart only where they differ."""
-        weights = self.weights(recipe)
+        weights = {d: str(w) if isinstance(w, Schedule) else w for d, w in self.weights(recipe).items()}
         alike = len(set(weights.values())) == 1
         apart = {f"weight.{direction}": weight for direction, weight in weights.items()}
         return {**self.options(), **({"weight": next(iter(weights.values()))} if alike else apart)}
+
+
+def _weight(given: Any, name: str) -> float | Callable[[float], float]:
+    """Return a number, a schedule, or from Python a function of progress."""
+    said = ""
+    if isinstance(given, str):
+        try:
+            return parse(given)
+        except ValueError as error:
+            said = f"{error}; " if ":" in given else ""
+    number = isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < math.inf
+    if not number and not callable(given):
+        raise OptionError(f"{name}.weight={given!r}: {said}a weight is {GRAMMAR}.")
+    weight: float | Callable[[float], float] = given
+    return weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +79,7 @@ class Bound:
     term: Term
     needs: tuple[str, ...]
     options: Mapping[str, Any]
-    weight: Weight
+    weight: float | Callable[[float], float]
     scaled: bool  # a discriminator's side is multiplied by the weight only where there is no other side
     autocast: bool
     adversary: Adversary | None  # what it is a side of
@@ -134,7 +143,7 @@ class Objective:
         return [
             {
                 "term": bound.label,
-                "weight": "schedule" if callable(bound.weight) else bound.weight if bound.scaled else 1.0,
+                "weight": _shown(bound.weight) if bound.scaled else 1.0,
                 "options": {key: _plain(value) for key, value in bound.options.items()},
                 "asks": list(bound.needs),
                 "source": bound.origin.source,
@@ -262,6 +271,13 @@ def _check_discriminator(terms: Sequence[Bound], recipe: Recipe) -> None:
             f"{training[0].label} trains the discriminator, and no generator's loss uses its answer. "
             f"Drop {training[0].origin.name}, or give an adversarial loss a weight other than 0."
         )
+
+
+def _shown(weight: float | Callable[[float], float]) -> float | str:
+    """Return a number, a schedule as it is written, or for a Python function that it is one."""
+    if isinstance(weight, Schedule):
+        return str(weight)
+    return "schedule" if callable(weight) else weight
 
 
 def _plain(value: Any) -> Any:
