@@ -10,6 +10,7 @@ from lossbench.hookspecs import Adversary, LossSpec, Recipe, Term, Weight, hooki
 
 if TYPE_CHECKING:
     from lossbench.objective import load_loss
+    from lossbench.prepare import Run
     from lossbench.run import train
     from lossbench.translation import evaluate, translate
 
@@ -22,6 +23,7 @@ __all__ = [
     "OptionError",
     "PluginError",
     "Recipe",
+    "Run",
     "RunError",
     "Term",
     "Weight",
@@ -35,7 +37,13 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch only when it is asked for."""
-    homes = {"load_loss": "objective", "train": "run", "evaluate": "translation", "translate": "translation"}
+    homes = {
+        "load_loss": "objective",
+        "Run": "prepare",
+        "train": "run",
+        "evaluate": "translation",
+        "translate": "translation",
+    }
     if name in homes:
         return getattr(import_module(f"lossbench.{homes[name]}"), name)
     raise AttributeError(f"module 'lossbench' has no attribute {name!r}")

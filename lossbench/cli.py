@@ -16,7 +16,7 @@ from rich.table import Table
 from typer import Argument, Option
 
 from lossbench.errors import Interrupted, LossbenchError, OptionError, printable, refusal
-from lossbench.screen import Watch, console, show_record
+from lossbench.screen import Watch, console, show_record, show_result, show_verdict
 
 app = typer.Typer(
     help="Experiments with loss functions in image-to-image translation: does this loss help?",
@@ -97,6 +97,7 @@ def run(
     epochs: Annotated[int | None, Option(help="... or in passes over the larger domain.")] = None,
     every: Annotated[int | None, Option(help="Steps between sample grids and saved weights.")] = None,
     seed: Annotated[int | None, Option(help="Seed of everything random in training.")] = None,
+    observe: Annotated[str | None, Option(help="Observers, by name or file: csv,tensorboard,./mine.py.")] = None,
     device: Annotated[str | None, Option(help="cpu, cuda, cuda:1, mps.")] = None,
     precision: Annotated[str | None, Option(help="Of the networks: float32, float64, bf16.")] = None,
     strategy: Annotated[str | None, Option(help="Least memory or fewest kernels: auto, component, fused.")] = None,
@@ -127,14 +128,15 @@ def run(
     settings |= assigned
     if resume:
         check_alone(out=out, config=config, recipe=recipe, preset=preset)
-        prepared = reopen(resume, plugins, None, None, settings)
+        prepared = reopen(resume, plugins, None, None, settings, observe)
     else:
-        prepared = prepare(plugins, recipe=recipe, preset=preset, settings=settings, config=config)
+        prepared = prepare(plugins, recipe=recipe, preset=preset, settings=settings, config=config, observe=observe)
     if print_config:
         print(prepared.config.toml(), end="")
         return
     try:
-        go(prepared, resume or out, observers=[Watch()], resumed=bool(resume))
+        prepared.hooks.register(Watch())
+        go(prepared, resume or out, resumed=bool(resume))
     except KeyboardInterrupt as stop:
         kept = isinstance(stop, Interrupted) and stop.saved and prepared.config.train.keep
         saved = f"Saved after step {prepared.trainer.done}" if kept else "Stopped"
@@ -164,6 +166,44 @@ def replay(
     where = f" The first backward to give NaN is {replayed.operation}." if replayed.operation else ""
     console.print(f"Now: {replayed.again}{where}", soft_wrap=True)
     raise typer.Exit(replayed.again.exit_code)
+
+
+@app.command()
+def check(
+    loss: Annotated[str, Argument(help="A loss, by name or file: tv, ./mine.py.")],
+    assign: Annotated[
+        list[str] | None, Option("--set", metavar="KEY=VALUE", help="An option of it: tv.power=2.")
+    ] = None,
+    recipe: Annotated[str, Option(help="Whose names and networks it is tried with.")] = "cyclegan",
+    size: Annotated[int, Option(help="Side of the images, px.", min=16, max=1024)] = 64,
+) -> None:
+    """Try whether a loss is sound. Exit code 1 if it is not."""
+    from lossbench.config import parse_assignment
+    from lossbench.testing import examine
+
+    name = Path(loss).stem
+    options = {key.removeprefix(f"{name}."): value for key, value in map(parse_assignment, assign or [])}
+    results = []
+    for result in examine(loss, options=options, recipe=recipe, size=size):
+        results.append(result)
+        show_result(result)
+    raise typer.Exit(show_verdict(name, results))
+
+
+@app.command()
+def new(
+    name: Annotated[str, Argument(help="What the loss is called, such as soft_edges.")],
+    out: Annotated[Path | None, Option(help="Where the package goes.  [default: lossbench-NAME]")] = None,
+) -> None:
+    """Begin a package for a loss of your own: the loss, its tests, what installs it."""
+    from lossbench.scaffold import scaffold
+
+    folder = scaffold(name, out)
+    console.print(
+        f"{folder} is a package with a sound loss. Put your idea into {folder / f'lossbench_{name}.py'}, then:"
+    )
+    for line in (f'pip install -e "{folder}[test]"', f"pytest {folder}", f"lossbench run --plugins cycle,idt,{name}"):
+        console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from lossbench.data import Source
 from lossbench.errors import OptionError, near_miss
 from lossbench.hookspecs import LossSpec, Recipe, Term, Weight
 from lossbench.objective import Choice
+from lossbench.observers import Observed
 from lossbench.options import declared, resolve, validated
 from lossbench.registry import FILE_MODULE, Origin, Plugin, listing, load
 
@@ -68,6 +69,7 @@ class PoolSettings(Section):
 
 
 SECTIONS = ("train", "data", "pool")
+RESERVED = (*SECTIONS, "model", "plugins", "observe", "recipe", "preset")  # what keys begin with that are no plugin's
 
 
 @dataclass(frozen=True)
@@ -83,20 +85,24 @@ class Config:
     model: Mapping[str, Any]
     chosen: tuple[Choice, ...]
     adversary: Choice | None
+    observed: tuple[Observed, ...] = ()
 
     def everything(self) -> dict[str, Any]:
         """Return every setting by dotted key."""
-        keys: dict[str, Any] = {"plugins": list(self.words), "recipe": self.recipe_name}
+        keys: dict[str, Any] = {"plugins": list(self.words), "observe": [one.word for one in self.observed]}
+        keys["recipe"] = self.recipe_name
         for section in (*SECTIONS, "model"):
             values = getattr(self, section)
             values = values if isinstance(values, Mapping) else values.model_dump()
             keys |= {f"{section}.{key}": value for key, value in values.items()}
         for choice in (*([self.adversary] if self.adversary else []), *self.chosen):
             keys |= {f"{choice.plugin.origin.name}.{key}": value for key, value in choice.resolved(self.recipe).items()}
+        for one in self.observed:
+            keys |= {f"{one.plugin.origin.name}.{key}": value for key, value in one.options.items()}
         return keys
 
     def dotted(self) -> dict[str, Any]:
-        """Return the settings that TOML can hold: no None, no weight that is a function, other functions and paths by name."""
+        """Return the settings that TOML can hold: no None, no weights that are functions; paths and the rest by name."""
         plain = {key: value if "weight" in key.split(".") else named(value) for key, value in self.everything().items()}
         return {key: value for key, value in plain.items() if value is not None and not callable(value)}
 
@@ -105,6 +111,13 @@ class Config:
         text = tomli_w.dumps(nested(self.dotted()))
         unset = sorted(key for key, value in self.everything().items() if value is None)
         return text + (f"\n# Not set, so decided by themselves: {', '.join(unset)}\n" if unset else "")
+
+
+def unobserved(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run without those of its observers, which never change it."""
+    words = keys.get("observe")
+    watching = ["observe", *(Path(str(word)).stem for word in (words if isinstance(words, list) else ()))]
+    return {key: value for key, value in keys.items() if key.partition(".")[0] not in watching}
 
 
 def named(value: Any) -> Any:
@@ -173,6 +186,7 @@ def configure(
     preset: str | None,
     given: Mapping[str, Any],
     source: Source,
+    observe: Sequence[str] = (),
 ) -> Config:
     """Resolve a run's settings. ``given``: dotted keys from the user; ``functions``: losses that are Python functions.
 
@@ -185,20 +199,17 @@ def configure(
     plugins = [load("losses", word) for word in words]
     plugins += [_function(name, loss) for name, loss in functions.items()]
     names = [plugin.origin.name for plugin in plugins]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise OptionError(f"`{twice[0]}` is chosen twice. Name each plugin once.")
-    if bad := [name for name in names if name in (*SECTIONS, "model") or not name.replace("-", "_").isidentifier()]:
-        raise OptionError(
-            f"A loss cannot be called `{bad[0]}`: a name is a word, and none of {', '.join(SECTIONS)}, model."
-        )
     adversary = load("losses", recipe.adversary) if recipe.adversary and recipe.adversary not in names else None
+    watching = [(word, load("observers", word)) for word in observe]
+    chosen = {"losses": names, "observers": [plugin.origin.name for _, plugin in watching]}
+    _check_names(chosen, [adversary.origin.name] if adversary else [])
 
     known = {f"model.{key}" for builder in recipe.networks for key in declared(builder)}
-    owners = [*SECTIONS, *names] + ([adversary.origin.name] if adversary else [])
+    owners = [*SECTIONS, *names, *chosen["observers"]] + ([adversary.origin.name] if adversary else [])
     of_data = source.defaults(_integer(given, "data.size"))
     defaults = overlaid(recipe.defaults(of_data["data.size"]), of_data, _preset(recipe, recipe_name, preset, given))
     defaults = {key: value for key, value in defaults.items() if key in known or key.partition(".")[0] in owners}
-    by_owner = _by_owner(overlaid(defaults, given), [*owners, "model", *([preset] if preset else [])], names, recipe)
+    by_owner = _by_owner(overlaid(defaults, given), [*owners, "model", *([preset] if preset else [])], chosen, recipe)
     return Config(
         words=tuple(words),
         recipe_name=recipe_name,
@@ -209,6 +220,10 @@ def configure(
         model=model_options(recipe, by_owner["model"]),
         chosen=tuple(Choice(plugin, by_owner[plugin.origin.name]) for plugin in plugins),
         adversary=Choice(adversary, by_owner[adversary.origin.name]) if adversary else None,
+        observed=tuple(
+            Observed(word, plugin, resolve(plugin.spec, by_owner[plugin.origin.name], plugin.origin.name))
+            for word, plugin in watching
+        ),
     )
 
 
@@ -222,6 +237,23 @@ def model_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
     for builder in recipe.networks:
         resolved |= resolve(builder, {key: value for key, value in given.items() if key in declared(builder)}, "model")
     return resolved
+
+
+def _check_names(chosen: Mapping[str, Sequence[str]], taken: Sequence[str]) -> None:
+    """Refuse names that could not begin a key, or that begin those of two plugins."""
+    for group, names in chosen.items():
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise OptionError(f"`{twice[0]}` is chosen twice. Name each plugin once.")
+        if bad := [name for name in names if name in RESERVED or not name.replace("-", "_").isidentifier()]:
+            kind = {"losses": "A loss", "observers": "An observer"}[group]
+            raise OptionError(
+                f"{kind} cannot be called `{bad[0]}`: a name is a word, and none of {', '.join(RESERVED)}."
+            )
+    if both := sorted({*chosen["losses"], *taken} & {*chosen["observers"]}):
+        raise OptionError(
+            f"`{both[0]}` is both a loss and an observer of this run, and their settings would have the same keys. "
+            "Rename one of them."
+        )
 
 
 def _function(name: str, loss: Term | tuple[Term, Weight]) -> Plugin:
@@ -246,14 +278,14 @@ def _preset(recipe: Recipe, recipe_name: str, preset: str | None, given: Mapping
 
 
 def _by_owner(
-    keys: Mapping[str, Any], owners: Sequence[str], names: Sequence[str], recipe: Recipe
+    keys: Mapping[str, Any], owners: Sequence[str], chosen: Mapping[str, Sequence[str]], recipe: Recipe
 ) -> dict[str, dict[str, Any]]:
     """Return options by section or plugin; a key of nobody's is an error."""
     found: dict[str, dict[str, Any]] = {owner: {} for owner in owners}
     for key, value in keys.items():
         owner, _, option = key.partition(".")
         if owner not in found or not option:
-            raise OptionError(_unknown(key, owners, names, recipe))
+            raise OptionError(_unknown(key, owners, chosen, recipe))
         found[owner][option] = value
     return found
 
@@ -272,14 +304,15 @@ def _data(options: Mapping[str, Any]) -> DataSettings:
     return data
 
 
-def _unknown(key: str, owners: Collection[str], names: Sequence[str], recipe: Recipe) -> str:
+def _unknown(key: str, owners: Collection[str], chosen: Mapping[str, Sequence[str]], recipe: Recipe) -> str:
     owner = key.partition(".")[0]
     if owner in owners:
         return f"`{key}` names no option. Write {owner}.OPTION=VALUE."
     if owner in recipe.presets:
         return f"{key} is set, but preset {owner} is not used. Add it: --preset {owner}."
-    if owner in listing("losses"):
-        return f"{key} is set, but {owner} is not used. Add it: --plugins {','.join([*names, owner])}."
+    for group, flag in (("losses", "--plugins"), ("observers", "--observe")):
+        if owner in listing(group):
+            return f"{key} is set, but {owner} is not used. Add it: {flag} {','.join([*chosen[group], owner])}."
     return (
         f"No option `{key}`.{near_miss(owner, owners)} A key is SECTION.OPTION; sections: {', '.join(sorted(owners))}."
     )

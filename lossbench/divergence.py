@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lossbench.checkpoint import read_state, write_state
+from lossbench.config import unobserved
 from lossbench.data import Dataset, to_tensor, to_uint8
 from lossbench.errors import Diverged, RunError
 from lossbench.hookspecs import Term, Weight
@@ -75,7 +76,7 @@ def replay(
                 f"{path}: {', '.join(missing)} was a Python function, which no bundle holds. Give it from Python: "
                 f'lossbench.divergence.replay("{path}", losses={{"{missing[0]}": ...}})'
             )
-        run = prepare(plugins, losses=losses, config=config, source=Images(batch))
+        run = prepare(plugins, losses=losses, config=unobserved(config), source=Images(batch))
         run.trainer.load(saved["state"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise RunError(f"{path} is not a bundle that fits these plugins: {str(error).splitlines()[-1]}") from None

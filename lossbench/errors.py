@@ -28,6 +28,10 @@ class PluginError(LossbenchError):
     """A plugin that cannot be found, loaded or run."""
 
 
+class UnknownPlugin(PluginError):
+    """A name that is not installed, or a file that is not there."""
+
+
 class DataError(LossbenchError):
     """Images that cannot be found or read; ``files`` has a line for each."""
 
@@ -41,6 +45,12 @@ class DataError(LossbenchError):
 
 class RunError(LossbenchError):
     """A run directory that cannot be read or written."""
+
+
+class CheckError(LossbenchError):
+    """A loss that is not sound."""
+
+    exit_code = 1
 
 
 class ResourceError(LossbenchError):

@@ -85,6 +85,15 @@ def lossbench_recipe() -> Recipe:  # type: ignore[empty-body]
 
 
 @hookspec
+def lossbench_observer() -> Callable[..., object]:  # type: ignore[empty-body]
+    """Return what builds the observer of this plugin. Entry-point group ``lossbench.observers``.
+
+    ``builder(*, option=default, ...)``, a class or a function, is called once before a run begins, and returns an
+    object with any of the hooks below. What it alone needs is imported there, so that listing plugins stays cheap.
+    """
+
+
+@hookspec
 def lossbench_run_start(run: Run) -> None:
     """Watch a run begin: everything is built, nothing has moved."""
 

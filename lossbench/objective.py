@@ -14,7 +14,7 @@ from torch import nn
 from lossbench import rng
 from lossbench.errors import LossbenchError, OptionError, PluginError, near_miss
 from lossbench.hookspecs import Adversary, LossSpec, Recipe, Term
-from lossbench.options import resolve
+from lossbench.options import only, resolve
 from lossbench.registry import Origin, Plugin, load
 from lossbench.schedules import GRAMMAR, Schedule, parse
 from lossbench.views import CONDITIONAL, CRITIC_NAMES, MEANING, PLAIN, Table, closure, needs
@@ -33,6 +33,7 @@ class Choice:
         """Return the builder's options, validated, defaults filled in."""
         given = {key: value for key, value in self.settings.items() if key.partition(".")[0] != "weight"}
         spec, name = self.plugin.spec, self.plugin.origin.name
+        only(spec.builder, name)
         return resolve(spec.builder, given, name, also=[f"weight={spec.weight}"])
 
     def weights(self, recipe: Recipe) -> dict[str, float | Callable[[float], float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pydantic
@@ -15,25 +16,46 @@ M = TypeVar("M", bound=pydantic.BaseModel)
 STRICT = pydantic.ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False, validate_default=False)
 
 
+PLAIN = (bool, int, float, str, Path, type(None))
+
+
 def declared(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the options a function declares: its keyword-only parameters."""
-    parameters = inspect.signature(function).parameters
+    """Return the options a function, or a class, declares: its keyword-only parameters."""
+    parameters = inspect.signature(function, eval_str=True).parameters
     return {name: each for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
+
+
+def only(function: Callable[..., Any], who: str) -> None:
+    """Refuse a builder with parameters that nobody could set.
+
+    Raises:
+        PluginError: naming the first.
+    """
+    for each in inspect.signature(function).parameters.values():
+        if each.kind is not each.KEYWORD_ONLY:
+            raise PluginError(
+                f"{who}: a builder has keyword-only options and nothing else; mend `{each}`. Write a star before it: "
+                f"`def {getattr(function, '__name__', 'builder')}(*, {each})`."
+            )
 
 
 def model(function: Callable[..., Any], who: str) -> type[pydantic.BaseModel]:
     """Return a pydantic model of a function's options."""
-    hints = typing.get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in declared(function).items():
-        if parameter.default is parameter.empty or name not in hints or name == "weight":
+        kind = parameter.annotation
+        if parameter.default is parameter.empty or kind is parameter.empty or name == "weight":
             raise PluginError(
                 f"{who}: option `{name}` needs a type and a default, and a name other than `weight`; "
                 "write it as `def builder(*, power: int = 1)`."
             )
-        kind = hints[name]
         if Callable in {each for one in (kind, *typing.get_args(kind)) for each in (one, typing.get_origin(one))}:
             kind = pydantic.ImportString | None  # `package.module:function` on the command line
+        elif strange := [each for each in _types(kind) if each not in PLAIN]:
+            raise PluginError(
+                f"{who}: option `{name}` is of type {strange[0].__name__}, which no TOML file can hold. Options are "
+                "bool, int, float, str, Literal, tuple, Path or Callable."
+            )
         fields[name] = (kind, parameter.default)
     return pydantic.create_model("Options", __config__=STRICT, **fields)
 
@@ -46,7 +68,7 @@ def resolve(
     Raises:
         OptionError: naming the option, the value, and every option there is.
     """
-    return validated(model(function, who), given, who, also).model_dump()
+    return validated(model(function, who), given, who, also).model_dump(warnings=False)
 
 
 def validated(kind: type[M], given: Mapping[str, Any], who: str, also: Sequence[str] = ()) -> M:
@@ -63,6 +85,16 @@ def validated(kind: type[M], given: Mapping[str, Any], who: str, also: Sequence[
         else:
             problem = f"{who}.{name}={given[name]!r}: {first['msg'].lower()}."
         raise OptionError(f"{problem} Options of {who}: {options or 'none'}.") from None
+
+
+def _types(kind: Any) -> list[type]:
+    """Return the types that a hint is made of: those in ``tuple[int, ...]``, ``int | None`` and the like."""
+    if typing.get_origin(kind) is typing.Literal:
+        return [type(value) for value in typing.get_args(kind)]
+    inner = typing.get_args(kind)
+    if isinstance(kind, type) and not inner and kind not in (tuple, list):
+        return [kind]
+    return [each for part in inner for each in _types(part)]
 
 
 def _number(kind: type[pydantic.BaseModel], key: str, value: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lossbench.config import unobserved
 from lossbench.metrics import judge
 from lossbench.pictures import sample_grid
 from lossbench.record import SCHEMA, environment
@@ -59,7 +60,7 @@ def _identity(run: Run, dotted: Mapping[str, Any]) -> str:
     """Return a hash of what decides the result: settings and images, not where they lie or what computes."""
     decides = {
         key: value
-        for key, value in dotted.items()
+        for key, value in unobserved(dotted).items()
         if key not in ("data.dir", "train.device", "train.every", "train.keep")
     }
     content = json.dumps([decides, run.objective.describe(), run.dataset.fingerprint], sort_keys=True)

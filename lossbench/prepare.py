@@ -43,6 +43,7 @@ def prepare(
     preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
+    observe: str | Sequence[str] | None = None,
     source: Source | None = None,
 ) -> Run:
     """Resolve settings, read the images, build objective and networks.
@@ -51,16 +52,17 @@ def prepare(
     """
     file = config if isinstance(config, Mapping) else read_toml(Path(config)) if config else {}
     asked = {**(settings or {}), **({} if data is None else {"data.dir": str(data)})}
-    words = _words(file.get("plugins") if plugins is None else plugins)
+    words = _words("plugins", file.get("plugins") if plugins is None else plugins)
+    watching = _words("observe", file.get("observe") if observe is None else observe) or []
     if words == [] and not losses:
         raise OptionError("--plugins names no loss. Write for example --plugins cycle,idt, or leave it out.")
-    given = overlaid(_still_meant(file, asked, words), asked)
+    given = overlaid(_still_meant(file, asked, [*(words or ()), *watching]), asked)
     recipe = recipe or str(file.get("recipe", DEFAULT_RECIPE))
     preset = preset or (str(file["preset"]) if "preset" in file else None)
     if (where := given.get("data.dir")) and where not in VARIANTS:
         given["data.dir"] = _anywhere(str(where), Path(str(where)).is_dir())
     source = source or _source(given)
-    settled = configure(words, losses or {}, recipe, preset, given, source)
+    settled = configure(words, losses or {}, recipe, preset, given, source, watching)
     check(settled.recipe, settled.model, settled.data.size)
     _check_device(settled.train.device)
     dataset = source.dataset(settled.data.size, settled.data.load_size)
@@ -79,27 +81,26 @@ def prepare(
     return Run(settled, objective, dataset, networks, trainer, hooks)
 
 
-def _still_meant(file: Mapping[str, Any], asked: Mapping[str, Any], words: Sequence[str] | None) -> dict[str, Any]:
-    """Return a file's settings less what the command line takes back: losses it does not name, another length."""
-    dropped = {Path(word).stem for word in _words(file.get("plugins")) or ()} - {
-        Path(word).stem for word in words or ()
-    }
+def _still_meant(file: Mapping[str, Any], asked: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """Return a file's settings less what the command line takes back: plugins it does not name, another length."""
+    named = [word for key in ("plugins", "observe") for word in _words(key, file.get(key)) or ()]
+    dropped = {Path(word).stem for word in named} - {Path(word).stem for word in words}
     other_length = {"train.epochs", "train.steps"} if {"train.epochs", "train.steps"} & set(asked) else set()
     return {
         key: value
         for key, value in file.items()
-        if key not in {"plugins", "recipe", "preset"} | other_length and key.partition(".")[0] not in dropped
+        if key not in {"plugins", "observe", "recipe", "preset"} | other_length and key.partition(".")[0] not in dropped
     }
 
 
-def _words(plugins: object) -> list[str] | None:
+def _words(key: str, plugins: object) -> list[str] | None:
     """``"cycle,idt"`` or a list -> names; None stays None."""
     if plugins is None:
         return None
     if isinstance(plugins, str):
         plugins = [word.strip() for word in plugins.split(",") if word.strip()]
     if not (isinstance(plugins, Sequence) and all(isinstance(word, str) for word in plugins)):
-        raise OptionError(f"plugins={plugins!r}: name losses as in cycle,idt or, in TOML, as a list of names.")
+        raise OptionError(f"{key}={plugins!r}: name plugins as in one,two or, in TOML, as a list of names.")
     return [_anywhere(word, word.endswith(".py") and Path(word).is_file()) for word in plugins]
 
 

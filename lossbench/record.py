@@ -111,6 +111,17 @@ class SpeedFacts(BaseModel):
     n: int
 
 
+class ObserverFacts(BaseModel):
+    """An observer that was asked for; ``failed``: it was switched off, and the run went on."""
+
+    observer: str
+    source: str
+    distribution: str
+    version: str
+    status: Literal["ok", "failed"]
+    error: str | None
+
+
 class Record(BaseModel):
     """What a reader of run.json may rely on; there is more in it."""
 
@@ -125,6 +136,7 @@ class Record(BaseModel):
     speed: SpeedFacts | None = None
     peak_memory_mb: float | None = None
     artifacts: dict[str, str] = {}
+    observers: list[ObserverFacts] = []
     resumed: list[dict[str, Any]] = []
 
 

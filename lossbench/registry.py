@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -15,11 +16,11 @@ from typing import Any
 import pluggy
 
 from lossbench import hookspecs
-from lossbench.errors import PluginError, near_miss
+from lossbench.errors import PluginError, UnknownPlugin, near_miss
 
-HOOKS = {"losses": "lossbench_loss", "recipes": "lossbench_recipe", "observers": ""}
+HOOKS = {"losses": "lossbench_loss", "recipes": "lossbench_recipe", "observers": "lossbench_observer"}
 FILE_MODULE = "lossbench_file_"  # what the module of an unpackaged plugin is called
-SPECS = {"losses": hookspecs.LossSpec, "recipes": hookspecs.Recipe}
+SPECS: dict[str, Any] = {"losses": hookspecs.LossSpec, "recipes": hookspecs.Recipe, "observers": Callable}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A loaded plugin: what its hook returned, or for an observer the plugin itself."""
+    """A loaded plugin: what its hook returned."""
 
     origin: Origin
     spec: Any
@@ -73,15 +74,7 @@ def load(group: str, word: str) -> Plugin:
         PluginError: unknown, claimed twice, broken, or not a plugin of this group.
     """
     origin, module = _from_file(Path(word)) if is_file(word) else _from_entry_point(group, word)
-    if not HOOKS[group]:
-        return Plugin(origin, module)
-    manager = hook_manager()
-    try:
-        manager.register(module, origin.name)
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise PluginError(f"{origin}: {' '.join(str(error).split())}.") from error
-    hook = getattr(manager.hook, HOOKS[group])
+    hook = getattr(registered(module, origin).hook, HOOKS[group])
     if not hook.get_hookimpls():
         raise PluginError(
             f"{origin} has no `{HOOKS[group]}`. Add a function of that name, marked with `@lossbench.hookimpl`."
@@ -93,6 +86,21 @@ def load(group: str, word: str) -> Plugin:
     if not isinstance(spec, SPECS[group]):
         raise PluginError(f"{origin}: {HOOKS[group]} returned {spec!r}; return a {SPECS[group].__name__}.")
     return Plugin(origin, spec)
+
+
+def registered(plugin: object, origin: Origin) -> pluggy.PluginManager:
+    """Return a plugin manager that knows lossbench's hooks and this plugin.
+
+    Raises:
+        PluginError: one of its hooks is none of lossbench's, or asks for what that does not give.
+    """
+    manager = hook_manager()
+    try:
+        manager.register(plugin, origin.name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"{origin}: {' '.join(str(error).split())}.") from error
+    return manager
 
 
 def is_file(word: str) -> bool:
@@ -113,7 +121,7 @@ def sentence(entry: EntryPoint) -> str:
 def _from_entry_point(group: str, word: str) -> tuple[Origin, Any]:
     known = listing(group)
     if word not in known:
-        raise PluginError(
+        raise UnknownPlugin(
             f"No plugin `{word}` in lossbench.{group}.{near_miss(word, known)} Installed: {', '.join(known)}. "
             f"If it is a package, install it (pip install ...); if it is a file, write its path: ./{word}.py"
         )
@@ -131,7 +139,7 @@ def _from_entry_point(group: str, word: str) -> tuple[Origin, Any]:
 
 def _from_file(path: Path) -> tuple[Origin, ModuleType]:
     if not path.is_file():
-        raise PluginError(
+        raise UnknownPlugin(
             f"No plugin file {path}. Write the path of a Python file, or the name of an installed plugin."
         )
     origin = Origin(path.stem, str(path.resolve()), sha256=_sha256(path))

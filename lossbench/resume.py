@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lossbench.checkpoint import check_finite, intact, read_state, snapshot_step, snapshots
-from lossbench.config import flat, read_toml
+from lossbench.config import flat, read_toml, unobserved
 from lossbench.errors import OptionError, RunError
 from lossbench.files import write_bytes
 from lossbench.hookspecs import Term, Weight
@@ -26,8 +26,9 @@ def reopen(
     losses: Mapping[str, Term | tuple[Term, Weight]] | None,
     data: str | Path | None,
     settings: Mapping[str, Any] | None,
+    observe: str | Sequence[str] | None = None,
 ) -> Run:
-    """Prepare the run that a directory holds. Its length, its device and the place of its images may change.
+    """Prepare the run that a directory holds. Its length, device, observers and the place of its images may change.
 
     Raises:
         RunError: no run there, or its settings, losses or images are no longer what they were.
@@ -39,7 +40,7 @@ def reopen(
     functions = {term["term"].split("/")[1] for term in record["objective"] if term["source"] == "python"}
     missing = functions - set(losses or ())
     settled = {key: value for key, value in record["config"].items() if key.partition(".")[0] not in missing}
-    run = prepare(plugins, losses=losses, data=data, settings=settings, config=settled)
+    run = prepare(plugins, losses=losses, data=data, settings=settings, config=settled, observe=observe)
     if changed := differences(_facts(record), _facts(json.loads(json.dumps(opening(run))))):
         raise RunError(_refused(directory, changed))
     return run
@@ -92,7 +93,7 @@ def rejoin(run: Run) -> dict[str, Any]:
     now = left(run.directory, done)
     lost = [name for name in said if name != LOG and now.get(name) != said[name]]
     session = {"from_step": done, "to_step": steps, "changed": changed, "lost": lost}
-    session |= {key: record.get(key) for key in ("status", "error", "metrics")}  # how it was left
+    session |= {key: record.get(key) for key in ("status", "error", "metrics", "observers")}  # how it was left
     return {"command": record["command"], "resumed": [*record.get("resumed", []), session]}
 
 
@@ -130,7 +131,7 @@ def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that may not change."""
-    return {key: value for key, value in config.items() if key not in FREE}
+    return {key: value for key, value in unobserved(config).items() if key not in FREE}
 
 
 def _machine(record: Mapping[str, Any]) -> dict[str, Any]:

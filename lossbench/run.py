@@ -18,11 +18,11 @@ from lossbench.divergence import write_bundle
 from lossbench.errors import Diverged, Interrupted, LossbenchError, ResourceError, RunError, refusal
 from lossbench.files import create, free_directory, held, write_bytes, write_json
 from lossbench.hookspecs import Term, Weight
+from lossbench.observers import built, given
 from lossbench.outcome import closing, opening, samples
 from lossbench.pictures import loss_curves
 from lossbench.prepare import Run, prepare
 from lossbench.record import LOG, Log, left, peak_memory, read_log
-from lossbench.registry import load
 from lossbench.resume import check_alone, rejoin, reopen
 
 SNAPSHOT_SECONDS = 300  # at most so much is lost when the machine dies
@@ -40,7 +40,7 @@ def train(
     config: str | Path | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
-    observers: Iterable[object] = (),
+    observers: Iterable[object] | None = None,
 ) -> Run:
     """Train once and write a run's directory; what ``lossbench run`` does.
 
@@ -55,26 +55,32 @@ def train(
         out: the run's directory, new or empty; by itself one under ``runs/``.
         resume: the directory of a run that did not end, to go on with it, or, with another ``train.steps``, of one
             that did. Needs nothing else but ``losses``, which no directory can hold.
-        observers: objects with lossbench's watching hooks, or names of installed ones.
+        observers: what watches, in the place of the ``observe`` of ``config`` or of the run that goes on: names or
+            files, and objects with any of lossbench's watching hooks. One that fails is switched off.
 
     Raises:
         LossbenchError: one line that says what to do. ``Diverged`` when a loss or gradient is no longer finite.
         Interrupted: a KeyboardInterrupt; ctrl-C or SIGTERM came, the step was finished and saved.
     """
+    watching = None if observers is None else list(observers)
+    words = None if watching is None else [word for word in watching if isinstance(word, str)]
+    objects = [each for each in watching or () if not isinstance(each, str)]
     if resume is not None:
         check_alone(out=out, config=config, recipe=recipe, preset=preset)
-        return go(reopen(Path(resume), plugins, losses, data, settings), resume, observers, resumed=True)
+        return go(reopen(Path(resume), plugins, losses, data, settings, words), resume, objects, resumed=True)
     prepared = prepare(
-        plugins, losses=losses, data=data, recipe=recipe, preset=preset, settings=settings, config=config
-    )
-    return go(prepared, out, observers)
+        plugins, losses=losses, data=data, recipe=recipe, preset=preset, settings=settings, config=config,
+        observe=words,
+    )  # fmt: skip
+    return go(prepared, out, objects)
 
 
 def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = (), *, resumed: bool = False) -> Run:
-    """Train a prepared run in its directory, from the start or from where it was left."""
+    """Train a prepared run in its directory, from the start or from where it was left; also for other observers."""
     check_plain(run.trainer.state())
-    for observer in observers:
-        run.hooks.register(load("observers", observer).spec if isinstance(observer, str) else observer)
+    guards = [*map(built, run.config.observed), *map(given, observers)]
+    for guard in reversed(guards):  # pluggy calls the last first
+        run.hooks.register(guard)
     run.directory = Path(out) if out else free_directory(Path("runs") / _title(run))
     with held(run.directory):
         run.record = opening(run)
@@ -82,6 +88,7 @@ def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()
             run.record |= rejoin(run)
         else:
             create(run.directory)
+        run.record["observers"] = [guard.facts for guard in guards]
         write_json(run.directory / "run.json", run.record)
         write_bytes(run.directory / "config.toml", run.config.toml().encode())
         run.hooks.hook.lossbench_run_start(run=run)
@@ -89,6 +96,9 @@ def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()
             _work(run)
         finally:
             run.hooks.hook.lossbench_run_end(run=run, record=run.record)
+            if guards:  # what they left at the end, and whether they could; the rest is written
+                with suppress(LossbenchError, OSError):
+                    _write_record(run)
     return run
 
 
@@ -218,6 +228,10 @@ def _finish(run: Run, seconds: Sequence[float]) -> None:
         run.record["speed"] = {"unit": "seconds per step", "median": middle, "quartiles": [low, high], "n": len(timed)}
     run.record["steps_done"] = run.trainer.done
     run.record["peak_memory_mb"] = peak_memory(run.trainer.device)
+    _write_record(run)
+
+
+def _write_record(run: Run) -> None:
     run.record["artifacts"] = {
         name: hashlib.sha256((run.directory / name).read_bytes()).hexdigest() for name in _artifacts(run.directory)
     }

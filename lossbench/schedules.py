@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 SHAPES: dict[str, Callable[[float], float]] = {  # how much of the way is gone, by how much of the time
     "linear": lambda part: part,
@@ -69,6 +70,6 @@ def parse(text: str) -> Schedule:
     if not all(0 <= value < math.inf for _, value in points):
         raise ValueError("a weight is a number from 0 on")
     places = [progress for progress, _ in points]
-    if not (0 <= places[0] and places[-1] <= 1) or any(b <= a for a, b in zip(places, places[1:], strict=False)):
+    if not all(0 <= place <= 1 for place in places) or not all(a < b for a, b in pairwise(places)):
         raise ValueError("progress rises from 0 to 1")
     return Schedule(shape, tuple(points))

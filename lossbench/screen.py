@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from lossbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from lossbench.prepare import Run
+    from lossbench.testing import Result
 
 
 class Screen(Console):
@@ -51,7 +53,7 @@ class Watch:
         self.progress = TermsProgress(*columns, console=console)
         self.task = self.progress.add_task("training")
 
-    @hookimpl
+    @hookimpl(tryfirst=True)  # other observers may take their time, or fail
     def lossbench_run_start(self, run: Run) -> None:
         """Print what is minimised and on what."""
         show_objective(run.objective.describe())
@@ -125,6 +127,27 @@ def show_objective(terms: list[dict[str, Any]]) -> None:
 
 def _number(weight: float | str) -> str:
     return weight if isinstance(weight, str) else f"{weight:g}"
+
+
+def show_result(result: Result) -> None:
+    """Print what a check came to, or a remark."""
+    from lossbench.testing import MEANING
+
+    styles = {"ok": "green", "failed": "bold red", "known": "yellow", "skipped": "dim", "remark": "cyan"}
+    row = Table.grid(padding=(0, 2))
+    for width in (7, 13):
+        row.add_column(width=width)
+    said = Text(result.message) if result.message else Text(MEANING[result.check], style="dim")
+    row.add_row(Text(result.status, style=styles[result.status]), result.check, said)
+    console.print(row)
+
+
+def show_verdict(name: str, results: Sequence[Result]) -> int:
+    """Print how many checks came to what; return the exit code."""
+    counts = Counter(result.status for result in results)
+    words = ", ".join(f"{counts[status]} {status}" for status in ("failed", "ok", "known", "skipped") if counts[status])
+    console.print(f"{name} is {'not sound' if counts['failed'] else 'sound'}: {words}.", style="bold")
+    return int(counts["failed"] > 0)
 
 
 def show_closing(metrics: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:

@@ -24,9 +24,7 @@ def call(
     Raises:
         PluginError: it failed, changed what it was given, or returned no scalars.
     """
-    asked = {name: views[name] for name in bound.needs if name != "rng"}
-    if "rng" in bound.needs:
-        asked["rng"] = rng.stream(seed, step, bound.label, device=device)
+    asked = given(bound, views, seed=seed, step=step, device=device)
     versions = {name: image._version for name, image in asked.items() if isinstance(image, Tensor)}
     precision = torch.autocast(device.type, lower) if bound.autocast and lower else nullcontext()
     try:
@@ -45,7 +43,15 @@ def call(
             raise PluginError(
                 f"{bound.label} ({bound.origin}) changed `{name}` in place. Work on a copy: `{name}.clone()`."
             )
-    return _parts(bound, result)
+    return parts(bound, result)
+
+
+def given(bound: Bound, views: Views, *, seed: int, step: int, device: torch.device) -> dict[str, Any]:
+    """Return what a term asks for, by name."""
+    asked = {name: views[name] for name in bound.needs if name != "rng"}
+    if "rng" in bound.needs:
+        asked["rng"] = rng.stream(seed, step, bound.label, device=device)
+    return asked
 
 
 def check(bound: Bound, before: Mapping[str, str], parts: Mapping[str, Tensor]) -> None:
@@ -68,8 +74,8 @@ def check(bound: Bound, before: Mapping[str, str], parts: Mapping[str, Tensor]) 
 
 
 def remembered(term: Any) -> dict[str, str]:
-    """Return what a loss that is a module keeps as plain values, where no snapshot finds it, as text."""
-    kinds = (bool, int, float, str, list, tuple, dict, set, np.ndarray)
+    """Return what a loss that is a module keeps as plain attributes, where no snapshot finds it, as text."""
+    kinds = (bool, int, float, str, list, tuple, dict, set, np.ndarray, Tensor)
     return {
         f"{where}.{name}".lstrip("."): repr(value)
         for where, module in (term.named_modules() if isinstance(term, nn.Module) else ())
@@ -79,16 +85,20 @@ def remembered(term: Any) -> dict[str, str]:
     }
 
 
-def _parts(bound: Bound, result: Any) -> dict[str, Tensor]:
-    """Return what a term gave by label, each part a scalar."""
-    parts = result if isinstance(result, Mapping) else {"": result}
-    if not parts:
+def parts(bound: Bound, result: Any) -> dict[str, Tensor]:
+    """Return what a term gave by label, each part a scalar.
+
+    Raises:
+        PluginError: it is something else.
+    """
+    named = result if isinstance(result, Mapping) else {"": result}
+    if not named:
         raise PluginError(f"{bound.label} ({bound.origin}) returned an empty mapping; return a scalar tensor.")
-    for name, value in parts.items():
+    for name, value in named.items():
         if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
             got = f"a {value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
             where = f" as `{name}`" if name else ""
             raise PluginError(
                 f"{bound.label} ({bound.origin}) returned {got}{where}; return a scalar tensor: `.mean()`."
             )
-    return {f"{bound.label}/{name}" if name else bound.label: value for name, value in parts.items()}
+    return {f"{bound.label}/{name}" if name else bound.label: value for name, value in named.items()}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from functools import partial, reduce
 from itertools import chain
 from operator import add
@@ -68,7 +69,8 @@ class Trainer:
         self.complete_lazy_modules()
         self.done = 0  # steps
         self.whole = True  # no step is half done
-        self.buffers: list[tuple[Tensor, Tensor]] = []
+        self.buffers: list[tuple[nn.Module, str, Tensor, Tensor]] = []
+        self.extras: list[tuple[nn.Module, Any]] = []
         self.settle()
         self.parameters = {
             "generators": [*_parameters(networks.G.values()), *_parameters(objective.modules.values())],
@@ -184,15 +186,23 @@ class Trainer:
         """Make what the last step did to pools and buffers count."""
         for pool in self.pools.values():
             pool.commit()
-        modules = [*self.networks.named().values(), *self.objective.modules.values()]
-        self.buffers = [(buffer, buffer.clone()) for module in modules for buffer in module.buffers()]
+        roots = [*self.networks.named().values(), *self.objective.modules.values()]
+        modules = [module for root in roots for module in root.modules()]
+        self.buffers = [
+            (module, name, buffer, buffer.clone())
+            for module in modules
+            for name, buffer in module.named_buffers(recurse=False)
+        ]
+        self.extras = [(module, deepcopy(module.get_extra_state())) for module in modules if _has_extra_state(module)]
 
     def rewind(self) -> None:
         """Take back what was done to pools and buffers since the last step was done."""
         for pool in self.pools.values():
             pool.fill(pool.kept)
-        for buffer, before in self.buffers:
-            buffer.copy_(before)
+        for module, name, buffer, before in self.buffers:
+            setattr(module, name, buffer.copy_(before))
+        for module, state in self.extras:
+            module.set_extra_state(deepcopy(state))
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on beside settings and images, as ``load`` takes it."""
@@ -308,6 +318,10 @@ class Trainer:
 def _parameters(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
     every = (parameter for module in modules for parameter in module.parameters() if parameter.requires_grad)
     return list(dict.fromkeys(every))  # a module may serve both directions
+
+
+def _has_extra_state(module: nn.Module) -> bool:
+    return type(module).get_extra_state is not nn.Module.get_extra_state
 
 
 def _norm(parameters: Iterable[nn.Parameter]) -> Tensor:

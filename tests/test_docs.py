@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from typer.main import get_command
 
+from lossbench import load_loss
+from lossbench.cli import app
+from lossbench.config import SECTIONS
+from lossbench.options import declared
 from lossbench.registry import listing, load
 from lossbench.views import MEANING
+from tests.conftest import write_images
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
@@ -26,7 +34,17 @@ def blocks(page, language):
     return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in found]
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def examples(page, folder):
+    """Write a page's losses as files, named as their builders are; return the paths."""
+    codes = {
+        re.findall(r"return LossSpec\((\w+)", code)[0]: code for code in blocks(page, "python") if "hookimpl" in code
+    }
+    for name, code in codes.items():
+        (folder / f"{name}.py").write_text(code, "utf-8")
+    return [folder / f"{name}.py" for name in codes]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/index.md"])
 def test_the_example_of_a_loss_is_a_loss(page, tmp_path, tiny):
     (code,) = [block for block in blocks(page, "python") if "lossbench_loss" in block]
     path = tmp_path / "hue.py"
@@ -35,11 +53,74 @@ def test_the_example_of_a_loss_is_a_loss(page, tmp_path, tiny):
     tiny(f"cycle,{path}", hue__power=1).trainer.step(1)
 
 
-def test_the_python_example_runs(tmp_path, monkeypatch):
+def test_every_loss_of_the_tutorial_trains(tmp_path, tiny):
+    paths = examples("docs/first-loss.md", tmp_path)
+    assert [path.stem for path in paths] == ["charm", "patches", "steady"]
+    for path in paths:
+        run = tiny(f"cycle,{path}")
+        for step in (1, 2):
+            run.trainer.step(step)
+        assert len(run.objective.modules) == (0 if path.stem == "charm" else 2)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/first-loss.md"])
+def test_the_python_example_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (code,) = [block for block in blocks("README.md", "python") if "lossbench.train(" in block]
-    exec(compile(code, "README.md", "exec"), {})
+    (code,) = [block for block in blocks(page, "python") if "lossbench.train(" in block]
+    exec(compile(code, page, "exec"), {})
     assert list((tmp_path / "runs").iterdir())
+
+
+COMMANDS = get_command(app).commands
+TOLD = ["docs/index.md", "docs/first-loss.md", "docs/curves.md", "docs/migrate.md"]  # pages that tell what to type
+
+
+@pytest.mark.parametrize("page", TOLD)
+def test_every_command_and_flag_of_a_page_exists(page):
+    text = read(page)
+    flags = {name: {flag for option in command.params for flag in option.opts} for name, command in COMMANDS.items()}
+    typed = [line for block in blocks(page, "console") for line in block.splitlines()]
+    to_come = re.findall(r"<!-- output: (.*) -->\n(?!```)", text)  # written down, not yet built
+    for words in [*typed, *re.findall(r"`(lossbench [^`]+)`", text)]:
+        if words not in to_come and (command := re.match(r"(?:\.venv/bin/)?lossbench ([\w-]+)", words)):
+            assert command[1] in COMMANDS, words
+            assert set(re.findall(r"(?<!\S)--[a-z-]+", words)) <= flags[command[1]], words
+    for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", text):
+        assert any(flag in some for some in flags.values()), flag
+
+
+@pytest.mark.parametrize("page", TOLD)
+def test_every_dotted_key_of_a_page_exists(page, tmp_path, tiny):
+    built_in = [name for name, entries in listing("losses").items() if entries[0].dist.name == "lossbench"]
+    chosen = [*(name for name in built_in if name != "gan"), *map(str, examples(page, tmp_path))]
+    config = tiny(",".join(chosen)).config
+    known = {key.removesuffix(".A2B").removesuffix(".B2A") for key in config.everything()}
+    for preset, function in config.recipe.presets.items():
+        known |= {f"{preset}.{option}" for option in declared(function)}
+    owners = "|".join({key.partition(".")[0] for key in known if "." in key} | {*SECTIONS})
+    for key in re.findall(rf"(?<![\w./])((?:{owners})\.(?!py\b)\w+(?:\.\w+)*)", read(page)):
+        assert key.removesuffix(".A2B").removesuffix(".B2A") in known | {"charm.meen"}, key
+
+
+@pytest.mark.parametrize("page", TOLD)
+def test_every_run_of_a_page_could_begin(page, tmp_path, lossbench):
+    files = {path.stem: f"./{path.name}" for path in examples(page, tmp_path)}
+    write_images(tmp_path / "datasets" / "maps")
+    for block in blocks(page, "console"):
+        for line in (line.removeprefix(".venv/bin/") for line in block.splitlines()):
+            if line.startswith("lossbench run") and "--resume" not in line:
+                line = re.sub(r"(?<=,)(\w+)(?= |$)", lambda match: files.get(match[1], match[1]), line)
+                line = line.replace("--device cuda", "").replace("--data DIR", "--data datasets/maps --size 64")
+                code, _, err = lossbench(*shlex.split(line)[1:], "--print-config")
+                assert (code == 0) is ("meen" not in line), err
+
+
+@pytest.mark.parametrize("page", TOLD)
+def test_what_a_page_shows_is_what_is_printed(page, tmp_path, lossbench):
+    examples(page, tmp_path)
+    for command, shown in re.findall(r"<!-- output: lossbench (.*) -->\n```text\n(.*?)```", read(page), re.DOTALL):
+        _, out, err = lossbench(*shlex.split(command))
+        assert (out + err).strip() == shown.strip(), command
 
 
 def test_ci_types_what_the_readme_says():
@@ -71,6 +152,14 @@ def test_every_fault_is_a_test():
     for path, name, case in faults:
         assert f"def {name}(" in read(path), name
         assert not case or f'"{case}"' in read(path), case
+
+
+def test_a_discriminator_that_guesses_costs_what_the_page_says():
+    for mode, guess, cost in (("lsgan", 0.5, "0.25"), ("vanilla", 0.0, "0.69")):
+        sides, answer = load_loss("gan", mode=mode), torch.full((1, 1, 2, 2), guess)
+        values = sides.generator(pred_fake=answer), sides.discriminator(pred_fake=answer, pred_real=answer)
+        assert [f"{value:.2f}" for value in values] == [cost, cost]
+        assert cost in read("docs/curves.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

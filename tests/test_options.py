@@ -74,3 +74,26 @@ def weight(*, weight: float = 1.0) -> None: ...
 def test_an_option_has_a_type_a_default_and_a_free_name(function):
     with pytest.raises(PluginError, match="needs a type and a default, and a name other than `weight`"):
         resolve(function, {}, "b")
+
+
+def test_an_option_that_nobody_could_set_is_refused(tiny, write_plugin):
+    path = write_plugin(
+        "mine",
+        "def mine(power: int = 1):\n    return lambda fake: fake.mean()\n@hookimpl\ndef lossbench_loss(): return LossSpec(mine)",
+    )
+    with pytest.raises(
+        PluginError,
+        match=r"mine: a builder has keyword-only options and nothing else; mend `power: ?'?int'? = 1`. Write a star before it: `def mine\(\*, power",
+    ):
+        tiny(f"cycle,{path}")
+
+
+def test_an_option_that_no_toml_file_can_hold_is_refused(tiny, write_plugin):
+    path = write_plugin(
+        "mine",
+        "import enum\nclass Norm(enum.Enum):\n    L1 = 1\ndef mine(*, norm: Norm = Norm.L1):\n    return lambda fake: fake.mean()\n@hookimpl\ndef lossbench_loss(): return LossSpec(mine)",
+    )
+    with pytest.raises(
+        PluginError, match=r"mine: option `norm` is of type Norm, which no TOML file can hold. Options are bool, int"
+    ):
+        tiny(f"cycle,{path}")

@@ -29,6 +29,9 @@ def test_pyproject_is_the_only_list_of_what_is_built_in():
     entry_points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
     files = {
         "losses": {path.stem for path in (ROOT / "plugins").glob("*.py") if not path.stem.startswith("_")},
+        "observers": {
+            path.stem for path in (ROOT / "plugins" / "observers").glob("*.py") if not path.stem.startswith("_")
+        },
         "recipes": {path.stem for path in (ROOT / "plugins" / "recipes").glob("*.py") if not path.stem.startswith("_")},
     }
     for group, names in files.items():
@@ -40,6 +43,13 @@ def test_entry_point_file_and_test_have_one_name(name):
     assert built_in("losses")[name].value == f"lossbench_plugins.{name}"
     assert (ROOT / "plugins" / f"{name}.py").is_file()
     assert (ROOT / "tests" / "plugins" / f"test_{name}.py").is_file()
+
+
+@pytest.mark.parametrize("name", sorted(built_in("observers")))
+def test_an_observers_entry_point_file_and_test_have_one_name(name):
+    assert built_in("observers")[name].value == f"lossbench_plugins.observers.{name}"
+    assert (ROOT / "plugins" / "observers" / f"{name}.py").is_file()
+    assert (ROOT / "tests" / "plugins" / "observers" / f"test_{name}.py").is_file()
 
 
 def imports(path):
@@ -98,7 +108,7 @@ def test_importing_lossbench_imports_no_torch():
     subprocess.run([sys.executable, "-c", "import lossbench, sys; assert 'torch' not in sys.modules"], check=True)
 
 
-@pytest.mark.parametrize("group", ["losses", "recipes"])
+@pytest.mark.parametrize("group", ["losses", "observers", "recipes"])
 def test_every_plugin_opens_with_a_sentence(group):
     for name, entry in built_in(group).items():
         assert sentence(entry).endswith("."), name

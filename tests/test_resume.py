@@ -25,7 +25,7 @@ from lossbench.checkpoint import snapshot_step, snapshots
 from lossbench.cli import main
 from lossbench.errors import Interrupted
 from lossbench.pictures import loss_curves, sample_grid
-from lossbench.record import read_log, read_record
+from lossbench.record import Log, read_log, read_record
 from tests.conftest import write_images
 
 pytestmark = [
@@ -379,10 +379,10 @@ def test_a_snapshot_of_a_shorter_run_is_not_taken_for_one_of_the_longer(place, t
     assert contents(short) == contents(straight)
 
 
-def test_a_disk_that_fills_up_is_said_and_the_run_can_go_on(place, tmp_path):
+def test_a_disk_that_fills_up_is_said_and_the_run_can_go_on(place, tmp_path, monkeypatch):
     run = tmp_path / "run"
 
-    class Full:
+    class Full(Log):
         """The disk takes half of a line of the log, and no more."""
 
         @hookimpl
@@ -392,8 +392,10 @@ def test_a_disk_that_fills_up_is_said_and_the_run_can_go_on(place, tmp_path):
                     log.write('{"step": 4, "raw": ')
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    monkeypatch.setattr("lossbench.run.Log", Full)
     with pytest.raises(LossbenchError, match=r"^After step 3: no space left on device\. Free some") as error:
-        begin(place, run, observers=[Full()])
+        begin(place, run)
+    monkeypatch.setattr("lossbench.run.Log", Log)
     assert any(note.endswith(f"go on with: lossbench run --resume {run}") for note in error.value.__notes__)
     assert_goes_on(place, run, from_step=3)
 

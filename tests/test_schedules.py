@@ -58,7 +58,9 @@ def test_what_is_no_schedule_is_refused_with_the_grammar(tiny, text, message):
 
 
 def test_a_word_that_is_no_weight_gets_the_grammar(tiny):
-    with pytest.raises(OptionError, match=r"cycle.weight='much': a weight is a number from 0 on, or a schedule such as"):
+    with pytest.raises(
+        OptionError, match=r"cycle.weight='much': a weight is a number from 0 on, or a schedule such as"
+    ):
         tiny("cycle", cycle__weight="much")
 
 

@@ -452,3 +452,40 @@ def test_an_error_inside_a_term_names_the_plugin(tiny):
 def test_specs_are_plain_data():
     assert LossSpec(lambda: None).weight == 1.0
     assert Adversary().critic_steps == 1
+
+
+class Diary(nn.Module):
+    """A loss that remembers in every way there is, and fails when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("replaced", torch.zeros(()))
+        self.lines = []
+        self.fails = False
+
+    def get_extra_state(self):
+        return self.lines
+
+    def set_extra_state(self, lines):
+        self.lines = lines
+
+    def forward(self, fake):
+        value = fake.square().mean()
+        if self.training:
+            self.lines.append(value.item())
+            self.replaced = self.replaced + value.detach()
+        return value / 0 if self.fails else value
+
+
+def test_a_step_that_fails_leaves_no_trace_in_what_a_loss_remembers(tiny):
+    diary = Diary()
+    run = tiny("cycle", {"diary": (diary, 1.0)})
+    run.trainer.step(1)
+    before = copy.deepcopy(diary.state_dict())
+    diary.fails = True
+    with pytest.raises(Diverged):
+        run.trainer.step(2)
+    after = run.trainer.state()["modules"]["A2B/diary"]
+    assert after["replaced"] == before["replaced"] > 0
+    assert after["_extra_state"] == before["_extra_state"]
+    assert len(before["_extra_state"]) == 2  # one for each direction

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lossbench.run import go
+from lossbench import train
+from tests.conftest import TINY
 
 HERE = Path(__file__).parent
 
@@ -109,7 +110,10 @@ def test_plugins_lists_strangers_without_importing_them(lossbench):
     assert done.stdout.count("claimed twice") == 2
 
 
-def test_an_observer_is_found_by_name(installed, monkeypatch, tiny, tmp_path):
+def test_a_strangers_observer_is_found_by_name_and_has_options(installed, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(installed["lossbench-hue"])
-    go(tiny("cycle"), tmp_path / "run", observers=["counter"])
-    assert importlib.import_module("lossbench_hue_counter").steps == [1, 2, 3, 4]
+    run = train("cycle", observers=["counter"], settings=TINY | {"counter.every": 2}, out=tmp_path / "run")
+    assert importlib.import_module("lossbench_hue_counter").steps == [2, 4]
+    assert run.record["observers"] == [
+        {"observer": "counter", "source": "lossbench_hue_counter", "distribution": "lossbench-hue", "version": "0.3", "status": "ok", "error": None}
+    ]  # fmt: skip

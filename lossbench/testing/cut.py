@@ -1,0 +1,57 @@
+"""Where a graph is cut: the first operation that is given a gradient's path and passes none on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+HARMLESS = ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_")
+OURS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent))
+
+
+class Cut(TorchFunctionMode):
+    """While it is entered, ``where`` becomes the first place in ``file`` (or in anything else) that cuts a graph."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.file = file
+        self.where = ""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and look at what comes out."""
+        result = func(*args, **(kwargs or {}))
+        if not self.where and _path(tree_leaves((args, kwargs))) and _ends(tree_leaves(result)):
+            owner = getattr(func, "__self__", None)
+            name = getattr(owner if func.__name__ == "__get__" else func, "__name__", str(func))
+            if not name.startswith(HARMLESS):
+                self.where = f"{self._place()}: `{name}`{'' if torch.is_grad_enabled() else ' under torch.no_grad()'}"
+        return result
+
+    def _place(self) -> str:
+        frames = [frame for frame in _frames(sys._getframe(2)) if not frame.f_code.co_filename.startswith(OURS)]
+        own = [frame for frame in frames if frame.f_code.co_filename == self.file]
+        frame = (own or frames)[0]
+        return f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}"
+
+
+def _frames(frame: FrameType | None) -> Iterable[FrameType]:
+    while frame:
+        yield frame
+        frame = frame.f_back
+
+
+def _path(given: Iterable[Any]) -> bool:
+    return any(isinstance(each, Tensor) and each.requires_grad for each in given)
+
+
+def _ends(results: list[Any]) -> bool:
+    tensors = [each for each in results if isinstance(each, Tensor)]
+    return bool(tensors) and not any(each.requires_grad for each in tensors)
