@@ -17,15 +17,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from reference import REFERENCE, markdown  # type: ignore[import-not-found]  # the script's own folder
 from scipy.stats import t as student
 
+from lossbench.catalogue import sentence
 from lossbench.metrics import METRICS
 from lossbench.options import declared
-from lossbench.registry import listing, load, sentence
+from lossbench.registry import listing, load, source
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md", "docs/faults.md", "docs/losses.md", "docs/results.md")
+PAGES = ("README.md", "docs/faults.md", "docs/checks.md", "docs/losses.md", "docs/observers.md", "docs/reference.md", "docs/results.md")
 SHOWN = {"shape_error": "shape error", "contour_error": "contour error", "l1": "L1", "mask_iou": "mask IoU"}
 
 
@@ -63,7 +65,7 @@ def seeds() -> str:
             rows.append([data, name, _mean(without), _mean(with_it), f"{low:+.4f} to {high:+.4f}", f"{ratio:.2f}"])
     failed = sum(run["status"] != "ok" for run in runs)
     return "\n\n".join(
-        [_markdown(rows), f"Mean ± standard deviation over seeds. Runs that failed: {failed}. {_facts(runs)}"]
+        [markdown(rows), f"Mean ± standard deviation over seeds. Runs that failed: {failed}. {_facts(runs)}"]
     )
 
 
@@ -76,7 +78,7 @@ def every_seed() -> str:
         rows.append(
             [run["set"], str(run["seed"]), run["plugins"], run["status"], *values, str(run["metrics"]["not_found"])]
         )
-    return _markdown(rows)
+    return str(markdown(rows))
 
 
 def losses() -> str:
@@ -86,8 +88,10 @@ def losses() -> str:
         if entries[0].dist and entries[0].dist.name == "lossbench":
             spec = load("losses", name).spec
             options = ", ".join(f"`{key}={option.default}`" for key, option in declared(spec.builder).items())
-            rows.append([f"`{name}`", sentence(entries[0]).partition(": ")[2], f"{spec.weight:g}", options])
-    return _markdown(rows)
+            rows.append(
+                [f"`{name}`", sentence(source(entries[0].module)).partition(": ")[2], f"{spec.weight:g}", options]
+            )
+    return str(markdown(rows))
 
 
 def circularity_accuracy() -> str:
@@ -104,7 +108,7 @@ def circularity_accuracy() -> str:
         f"contour, scikit-image's of a sub-pixel contour. "
         f"Spearman over {report['summary']['blobs']} noisy blobs: {blobs}. "
     )
-    return "\n\n".join([_markdown(rows), caption + _machine(report["environment"])])
+    return "\n\n".join([markdown(rows), caption + _machine(report["environment"])])
 
 
 def circularity_cost() -> str:
@@ -117,7 +121,7 @@ def circularity_cost() -> str:
         share = f"{100 * row['share_of_generator_forward']:.1f} %"
         rows.append([what, str(row["size"]), f"{row['cpu_ms']:.1f}", f"{low:.1f} to {high:.1f}", str(row["n"]), share])
     caption = "Forward and backward of the loss, one image, interleaved with the forward of resnet_9blocks. "
-    return "\n\n".join([_markdown(rows), caption + _machine(report["environment"])])
+    return "\n\n".join([markdown(rows), caption + _machine(report["environment"])])
 
 
 def emoji() -> str:
@@ -133,7 +137,7 @@ def emoji() -> str:
         f"{record['speed']['median']:.2f} s per step (median), peak memory {record['peak_memory_mb']:.0f} MB. "
         f"{_machine(record['environment'])}"
     )
-    return "\n\n".join([_markdown(rows), caption])
+    return "\n\n".join([markdown(rows), caption])
 
 
 def step() -> str:
@@ -157,7 +161,23 @@ def step() -> str:
         f"of {len(grown['values'])} processes; plain's growth with {first['plugins']} is {of_reference} of the "
         f"reference trainer's {report['reference_growth_mb']} MB. "
     )
-    return "\n\n".join([_markdown(rows), caption + _machine(report["environment"])])
+    return "\n\n".join([markdown(rows), caption + _machine(report["environment"])])
+
+
+def observers() -> str:
+    """What each observer costs."""
+    report = _load("observers")
+    rows = [["observed by", "CPU s per step", "times as long", "quartiles", "of it in the observer, ms", "n"]]
+    for row in report["rows"]:
+        low, high = row["times"]["quartiles"]
+        numbers = [f"{row['seconds']['median']:.3f}", f"{row['times']['median']:.3f}", f"{low:.3f} to {high:.3f}"]
+        rows.append([row["way"], *numbers, f"{row['own_ms']['median']:.2f}", str(row["times"]["n"])])
+    caption = (
+        f"{report['plugins']} at {report['settings']['data.size']} px, batch 1, the defaults of a run. A turn has "
+        f"{report['rows'][0]['steps']} steps, of looked-at and drawn ones {report['rows'][-1]['steps']}; medians over n "
+        "turns, beside the turn without an observer of the same round. "
+    )
+    return "\n\n".join([markdown(rows), caption + _machine(report["environment"])])
 
 
 def kills() -> str:
@@ -193,7 +213,7 @@ def data() -> str:
         rows.append(
             [row["images"], str(row["size"]), str(row["batch"]), *numbers, f"{low:.1f} to {high:.1f}", str(row["n"])]
         )
-    return "\n\n".join([_markdown(rows), _machine(report["environment"])])
+    return "\n\n".join([markdown(rows), _machine(report["environment"])])
 
 
 def _error(one: dict[str, Any]) -> str:
@@ -235,12 +255,7 @@ def _load(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = rows
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body))
-
-
-TABLES: dict[str, Callable[[], str]] = {
+TABLES: dict[str, Callable[[], str]] = REFERENCE | {
     each.__name__: each
     for each in (losses, seeds, every_seed, circularity_accuracy, circularity_cost, emoji, step, kills, fuzz, data)
 }

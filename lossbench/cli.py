@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
+from json import dumps
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,14 +17,16 @@ from rich import box
 from rich.table import Table
 from typer import Argument, Option
 
+from lossbench import completion
 from lossbench.errors import Interrupted, LossbenchError, OptionError, printable, refusal
-from lossbench.screen import Watch, console, show_record, show_result, show_verdict
+from lossbench.screen import Watch, console, show_plugin, show_plugins, show_record, show_result, show_verdict
 
 app = typer.Typer(
     help="Experiments with loss functions in image-to-image translation: does this loss help?",
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
+listed = typer.Typer()
+app.add_typer(listed, name="plugins")
 INTERRUPTED = 130  # by ctrl-C, as shells count
 SET_HELP = "Any option, such as tv.power=2 or cycle.weight.A2B=5; again for more."
 
@@ -84,11 +88,16 @@ def everywhere(
 
 @app.command()
 def run(
-    plugins: Annotated[str | None, Option(help="Losses in order, by name or file: cycle,idt,./tv.py.")] = None,
+    plugins: Annotated[
+        str | None,
+        Option(help="Losses in order, by name or file: cycle,idt,./tv.py.", autocompletion=completion.losses),
+    ] = None,
     data: Annotated[str | None, Option(help="A folder with trainA trainB testA testB, or a built-in set.")] = None,
     paired_test: Annotated[bool, Option("--paired-test", help="testA and testB are pairs by file name.")] = False,
     skip_bad: Annotated[bool, Option("--skip-bad", help="Go on without images that cannot be used.")] = False,
-    recipe: Annotated[str | None, Option(help="What is trained.  [default: cyclegan]")] = None,
+    recipe: Annotated[
+        str | None, Option(help="What is trained.  [default: cyclegan]", autocompletion=completion.recipes)
+    ] = None,
     preset: Annotated[str | None, Option(help="Weights as in junyanz or mmagic.")] = None,
     size: Annotated[int | None, Option(help="Image side in px.")] = None,
     load_size: Annotated[int | None, Option(help="Side that crops are cut from, px.")] = None,
@@ -97,11 +106,16 @@ def run(
     epochs: Annotated[int | None, Option(help="... or in passes over the larger domain.")] = None,
     every: Annotated[int | None, Option(help="Steps between sample grids and saved weights.")] = None,
     seed: Annotated[int | None, Option(help="Seed of everything random in training.")] = None,
-    observe: Annotated[str | None, Option(help="Observers, by name or file: csv,tensorboard,./mine.py.")] = None,
+    observe: Annotated[
+        str | None,
+        Option(help="Observers, by name or file: csv,tensorboard,./mine.py.", autocompletion=completion.observers),
+    ] = None,
     device: Annotated[str | None, Option(help="cpu, cuda, cuda:1, mps.")] = None,
     precision: Annotated[str | None, Option(help="Of the networks: float32, float64, bf16.")] = None,
     strategy: Annotated[str | None, Option(help="Least memory or fewest kernels: auto, component, fused.")] = None,
-    assign: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help=SET_HELP)] = None,
+    assign: Annotated[
+        list[str] | None, Option("--set", metavar="KEY=VALUE", help=SET_HELP, autocompletion=completion.keys)
+    ] = None,
     config: Annotated[Path | None, Option(help="A TOML file of options.")] = None,
     out: Annotated[Path | None, Option(help="The run's directory, new or empty.  [default: one under runs/]")] = None,
     resume: Annotated[Path | None, Option(help="Go on with the run in this directory; needs nothing else.")] = None,
@@ -170,7 +184,7 @@ def replay(
 
 @app.command()
 def check(
-    loss: Annotated[str, Argument(help="A loss, by name or file: tv, ./mine.py.")],
+    loss: Annotated[str, Argument(help="A loss, by name or file: tv, ./mine.py.", autocompletion=completion.losses)],
     assign: Annotated[
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="An option of it: tv.power=2.")
     ] = None,
@@ -199,9 +213,8 @@ def new(
     from lossbench.scaffold import scaffold
 
     folder = scaffold(name, out)
-    console.print(
-        f"{folder} is a package with a sound loss. Put your idea into {folder / f'lossbench_{name}.py'}, then:"
-    )
+    path = folder / f"lossbench_{name}.py"
+    console.print(f"{folder} is a package with a sound loss. Put your idea into {path}, then:", soft_wrap=True)
     for line in (f'pip install -e "{folder}[test]"', f"pytest {folder}", f"lossbench run --plugins cycle,idt,{name}"):
         console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
 
@@ -243,19 +256,39 @@ def cache(
     console.print(f"{total:.1f} MB in {cache.place()}; LOSSBENCH_CACHE names another place", soft_wrap=True)
 
 
-@app.command()
-def plugins() -> None:
+@listed.callback(invoke_without_command=True)
+def plugins(
+    context: typer.Context,
+    verbose: Annotated[bool, Option("--verbose", help="Options, names asked for, references: imports all.")] = False,
+    json: Annotated[bool, Option("--json", help="As JSON.")] = False,
+) -> None:
     """List what is installed, one sentence each. Nothing of it is imported."""
-    from lossbench.registry import HOOKS, listing, sentence
+    from lossbench.catalogue import details, entries, plain
 
-    table = Table("plugin", "kind", "what it does", "from", box=box.SIMPLE_HEAD)
-    for group in HOOKS:
-        for name, entries in listing(group).items():
-            for entry in entries:
-                package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
-                clash = " (claimed twice: neither can be used)" if len(entries) > 1 else ""
-                table.add_row(name, group, sentence(entry), package + clash)
-    console.print(table)
+    if context.invoked_subcommand:
+        return
+    if json:
+        print(dumps([plain(entry, verbose=verbose) for entry in entries()], indent=2))
+    elif verbose:
+        for entry in entries():
+            show_plugin(entry, details(entry.kind, entry.name))
+    else:
+        show_plugins(entries())
+
+
+@listed.command("show")
+def plugins_show(
+    plugin: Annotated[str, Argument(help="A plugin, by name or file.", autocompletion=completion.plugins)],
+    json: Annotated[bool, Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show all of one plugin: options, what it asks for, references."""
+    from lossbench.catalogue import entry_of
+
+    entry, details = entry_of(plugin)
+    if json:
+        print(dumps(asdict(entry) | asdict(details), indent=2))
+    else:
+        show_plugin(entry, details)
 
 
 @app.command()

@@ -10,10 +10,9 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field
 
 from lossbench.data import Source
 from lossbench.errors import OptionError, near_miss
@@ -22,54 +21,9 @@ from lossbench.objective import Choice
 from lossbench.observers import Observed
 from lossbench.options import declared, resolve, validated
 from lossbench.registry import FILE_MODULE, Origin, Plugin, listing, load
+from lossbench.settings import RESERVED, SECTIONS, DataSettings, PoolSettings, TrainSettings
 
 DEFAULT_RECIPE = "cyclegan"
-
-
-class Section(BaseModel):
-    """A group of settings. Unknown names are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class TrainSettings(Section):
-    """The step and how often."""
-
-    steps: int = Field(3000, ge=1)  # batches; in the papers 200 epochs
-    epochs: int | None = Field(None, ge=1)  # instead of steps
-    batch: int = Field(1, ge=1)
-    seed: int = Field(0, ge=0)
-    lr: float = Field(2e-4, gt=0)
-    beta1: float = Field(0.5, ge=0, lt=1)
-    beta2: float = Field(0.999, ge=0, lt=1)
-    constant: float = Field(0.5, ge=0, le=1)  # share of the run before the learning rate goes down
-    device: str = "cpu"
-    precision: Literal["float32", "float64", "bf16"] = "float32"  # of the networks; losses stay float32
-    strategy: Literal["auto", "component", "fused"] = "auto"
-    every: int = Field(0, ge=0)  # steps between sample grids and saved weights; 0: four times a run
-    keep: int = Field(2, ge=0)  # snapshots to resume from; 0: none
-
-
-class DataSettings(Section):
-    """The images."""
-
-    dir: str = "shapes"
-    size: int = Field(256, ge=4, le=8192)  # px, what networks see
-    load_size: int = Field(286, ge=4, le=8192)  # px, what crops are cut from
-    flip: bool = True
-    paired_test: bool = False
-    skip_bad: bool = False  # go on without images that cannot be used
-    seed: int = Field(0, ge=0)  # of the built-in set
-
-
-class PoolSettings(Section):
-    """The discriminators' memory."""
-
-    size: int = Field(50, ge=0)  # images
-
-
-SECTIONS = ("train", "data", "pool")
-RESERVED = (*SECTIONS, "model", "plugins", "observe", "recipe", "preset")  # what keys begin with that are no plugin's
 
 
 @dataclass(frozen=True)
@@ -102,7 +56,7 @@ class Config:
         return keys
 
     def dotted(self) -> dict[str, Any]:
-        """Return the settings that TOML can hold: no None, no weights that are functions; paths and the rest by name."""
+        """Return the settings that TOML can hold: no None, no weight that is a function; paths and the rest by name."""
         plain = {key: value if "weight" in key.split(".") else named(value) for key, value in self.everything().items()}
         return {key: value for key, value in plain.items() if value is not None and not callable(value)}
 

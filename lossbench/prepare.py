@@ -10,13 +10,14 @@ from typing import Any
 import pluggy
 import torch
 
-from lossbench.config import DEFAULT_RECIPE, Config, TrainSettings, configure, overlaid, read_toml
+from lossbench.config import DEFAULT_RECIPE, Config, configure, overlaid, read_toml
 from lossbench.data import VARIANTS, Batches, Dataset, Folders, Shapes, Source
 from lossbench.errors import OptionError
 from lossbench.hookspecs import Term, Weight
 from lossbench.networks import Networks, build, check
 from lossbench.objective import Objective, compose
 from lossbench.registry import hook_manager
+from lossbench.settings import TrainSettings
 from lossbench.trainer import Trainer
 
 

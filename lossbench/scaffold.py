@@ -10,6 +10,7 @@ from string import Template
 
 from lossbench.errors import OptionError
 from lossbench.registry import listing
+from lossbench.settings import RESERVED
 
 TEMPLATE = Path(__file__).parent / "template"
 FILES = {
@@ -20,7 +21,6 @@ FILES = {
     "workflow.txt": ".github/workflows/test.yml",
     "gitignore.txt": ".gitignore",
 }
-TAKEN = ("train", "data", "pool", "model")  # words that begin other options
 
 
 def scaffold(name: str, out: Path | None = None) -> Path:
@@ -29,10 +29,10 @@ def scaffold(name: str, out: Path | None = None) -> Path:
     Raises:
         OptionError: a name that cannot be, or is another plugin's; a folder that is not empty.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in TAKEN:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in RESERVED:
         raise OptionError(
             f"A loss cannot be called {name!r}: a name is small letters, digits and _, such as soft_edges, and none of "
-            f"{', '.join(TAKEN)}."
+            f"{', '.join(RESERVED)}."
         )
     if entries := [entry for group in ("losses", "observers") for entry in listing(group).get(name, [])]:
         owner = f"{entries[0].dist.name} {entries[0].dist.version}" if entries[0].dist else entries[0].value

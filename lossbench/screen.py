@@ -6,6 +6,8 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from rich.text import Text
 from lossbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from lossbench.catalogue import Details, Entry
     from lossbench.prepare import Run
     from lossbench.testing import Result
 
@@ -127,6 +130,38 @@ def show_objective(terms: list[dict[str, Any]]) -> None:
 
 def _number(weight: float | str) -> str:
     return weight if isinstance(weight, str) else f"{weight:g}"
+
+
+def show_plugins(entries: Iterable[Entry]) -> None:
+    """Print each plugin: its name and sentence, and whose it is."""
+    for kind, some in groupby(entries, attrgetter("kind")):
+        table = Table.grid(padding=(0, 2))
+        table.add_column(min_width=12)
+        for entry in some:
+            clash = " (claimed twice: neither can be used)" if entry.clash else ""
+            owner = f"{entry.distribution} {entry.version}{clash}, {entry.origin}"
+            table.add_row(Text(entry.name), Text(f"{entry.sentence}\n").append(owner, style="dim"))
+        console.print(f"\n{kind}", style="bold")
+        console.print(table)
+
+
+def show_plugin(entry: Entry, details: Details) -> None:
+    """Print all of one plugin."""
+    from lossbench.views import MEANING
+
+    owner = f"{entry.distribution} {entry.version}, " if entry.distribution else ""
+    console.print(Text(f"\n{entry.name}", style="bold").append(f"  {entry.kind}, {owner}{entry.origin}", style="dim"))
+    said = [entry.sentence, details.text, *([details.error] if details.error else [])]
+    console.print(Text("\n\n".join(text for text in said if text)))
+    rows = Table("option", "type", "default", box=box.SIMPLE_HEAD)
+    for option in details.options:
+        rows.add_row(option.key, option.type, "" if option.default is None else str(option.default))
+    if details.options:
+        console.print(rows)
+    lines = [f"asks for {name}: {MEANING[name.removeprefix('other_')]}" for name in details.asks]
+    lines += [f"does not pass {check}: {reason}" for check, reason in details.checks.items()]
+    lines += [f"see {reference}" for reference in details.references]
+    console.print(Text("\n".join(lines)))
 
 
 def show_result(result: Result) -> None:

@@ -25,13 +25,13 @@ import torch
 from torch import Tensor, nn
 
 from lossbench import rng, terms
-from lossbench.config import PoolSettings, TrainSettings
 from lossbench.data import Batches
 from lossbench.errors import Diverged
 from lossbench.networks import Networks
 from lossbench.objective import Bound, Objective
 from lossbench.plan import Plan, plan
 from lossbench.pool import Pool
+from lossbench.settings import PoolSettings, TrainSettings
 from lossbench.views import CRITIC, Once, Views
 
 

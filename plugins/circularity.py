@@ -172,10 +172,11 @@ def circularity_loss(
     objects: bool = True,
     memory: PositiveInt = 256,
 ) -> Term:
-    """With C = ``circularity``: ``mean presence(real) * smooth_l1(C(fake), C(real))``, beta 0.02.
+    """With C = 4 pi area / perimeter^2 of soft masks (Talenti, 1976): ``mean smooth_l1(C(fake), C(real))``, beta 0.02.
 
     ``mode`` ``reference``: ``mean relu(q10 - C(fake)) + relu(C(fake) - q90)``, quantiles of C over the last ``memory``
-    images of the target domain. ``maximise``: ``mean relu(0.98 - C(fake))``. ``mask_fn``, ``objects``: as there.
+    images of the target domain. ``maximise``: ``mean relu(0.98 - C(fake))``. ``mask_fn``, ``objects``: as
+    ``circularity(images)`` has them. A source without objects does not count.
 
     Images [B, C, H, W] in [-1, 1] -> scalar in [0, 1]. It does not depend on the resolution, but corners are rounded
     by about 1 / size in px, and objects below a thousandth of the image do not count. It fails on clutter without a

@@ -6,12 +6,14 @@ import ast
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from lossbench import PluginError
-from lossbench.registry import listing, load, sentence
+from lossbench.catalogue import sentence
+from lossbench.registry import listing, load, misfit, source
 
 ROOT = Path(__file__).parent.parent
 
@@ -111,7 +113,7 @@ def test_importing_lossbench_imports_no_torch():
 @pytest.mark.parametrize("group", ["losses", "observers", "recipes"])
 def test_every_plugin_opens_with_a_sentence(group):
     for name, entry in built_in(group).items():
-        assert sentence(entry).endswith("."), name
+        assert sentence(source(entry.module)).endswith("."), name
 
 
 # Errors -----------------------------------------------------------------------------------------------------------
@@ -140,6 +142,7 @@ def test_a_missing_file_is_one_line():
         ("@hookimpl\ndef lossbench_loss(): 1 / 0", r"lossbench_loss failed with ZeroDivisionError: division by zero"),
         ("@hookimpl\ndef lossbench_loss(x): ...", r"mine in .*lossbench_loss"),
         ("import nothing_of_this_name", r"mine in .*mine.py cannot be loaded: ModuleNotFoundError"),
+        ("from lossbench import Nothing", r"mine in .*: ImportError: cannot import name 'Nothing'.* This is lossbench 0\..*\. Ask for what it has\."),
         ("def (", r"mine in .*mine.py cannot be loaded: SyntaxError"),
     ],
 )  # fmt: skip
@@ -154,3 +157,36 @@ def test_a_file_is_named_after_its_stem_and_hashed(write_plugin):
     assert plugin.origin.name == "mine"
     assert plugin.origin.source == str(path)
     assert len(plugin.origin.sha256) == 64
+
+
+# Made for another lossbench ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("lossbench>=99", "lossbench>=99"),
+        ("Lossbench <0.1", "lossbench<0.1"),
+        ("lossbench[mlflow]>=99; python_version > '3'", "lossbench>=99"),
+        ("lossbench>=99; extra == 'later'", ""),
+        ("lossbench>=0.1,<2", ""),
+        ("lossbench", ""),
+        ("lossbench @ https://example.org/lossbench.whl", ""),
+        ("lossbench-hue>=99", ""),
+        ("lossbench >< 3", ""),
+    ],
+)
+def test_what_a_distribution_asks_of_lossbench(line, wanted):
+    assert misfit(["torch>=99", line], "0.1.0") == wanted
+
+
+def test_a_version_between_two_releases_counts_as_one():
+    assert misfit(["lossbench>=0.1"], "0.2.0.dev3") == ""
+
+
+@pytest.mark.parametrize("value", ["3 + 4!", "__main__", ":"])
+def test_an_entry_point_that_is_none_is_one_line(monkeypatch, value):
+    entry = EntryPoint("odd", value, "lossbench.losses")
+    monkeypatch.setattr("lossbench.registry.entry_points", lambda group: [entry])
+    with pytest.raises(PluginError, match=r"^odd of unknown (cannot be loaded|has no)"):
+        load("losses", "odd")

@@ -24,7 +24,7 @@ from lossbench.testing.probe import Probe
 from lossbench.testing.remarks import REMARKS
 from lossbench.testing.surroundings import restored
 
-__all__ = ["MEANING", "CheckError", "Result", "check_loss", "examine", "parametrize_loss_checks"]
+__all__ = ["MEANING", "MEND", "CheckError", "Result", "check_loss", "examine", "parametrize_loss_checks"]
 
 Loss = str | Path | LossSpec | Term
 Status = Literal["ok", "failed", "known", "skipped", "remark"]

@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lossbench import rng, terms
-from lossbench.config import PoolSettings, TrainSettings, model_options
+from lossbench.config import model_options
 from lossbench.data import Shapes, to_tensor
 from lossbench.hookspecs import LossSpec, Recipe
 from lossbench.networks import Networks, build
 from lossbench.objective import Bound, Choice, compose, table
 from lossbench.registry import Origin, Plugin, hook_manager, load
+from lossbench.settings import PoolSettings, TrainSettings
 from lossbench.testing.surroundings import restored
 from lossbench.trainer import Trainer
 from lossbench.views import CRITIC, Once, Views

@@ -1,0 +1,59 @@
+"""What the site does to pages that GitHub shows as they are: a hook of MkDocs, named in mkdocs.yml.
+
+CHANGELOG.md and CONTRIBUTING.md become pages. A link that leads out of docs/ leads to such a page, or, where there is
+none (sources, results), becomes what it says. So one text serves both, and the strict build finds links that are wrong.
+A table of up to four columns is marked, with its headings in each cell, so that pages.css can stack it on a phone.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from posixpath import normpath
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parent.parent
+PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "README.md": "index.md"}
+STACKED = (3, 4)  # columns
+LINK = re.compile(r"\[([^\]]*)\]\((?![a-z]+:|#)([^)#]+)(#[^)]*)?\)")
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that stand beside docs/."""
+    for name, page in PAGES.items():
+        if not (ROOT / "docs" / page).exists():
+            files.append(File.generated(config, page, abs_src_path=str(ROOT / name)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Mend the links that leave docs/."""
+    from_docs = "docs" if (ROOT / "docs" / page.file.src_uri).exists() else ""
+
+    def mended(match: re.Match[str]) -> str:
+        text, target, anchor = match[1], normpath(f"{from_docs}/{match[2]}".lstrip("/")), match[3] or ""
+        if not (ROOT / target).exists():
+            return match[0]  # the strict build says so
+        if target in PAGES:
+            return f"[{text}]({PAGES[target]}{anchor})"
+        return f"[{text}]({target.removeprefix('docs/')}{anchor})" if target.startswith("docs/") else text
+
+    return LINK.sub(mended, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Mark the tables that a phone shows as lists."""
+
+    def marked(match: re.Match[str]) -> str:
+        heads = [re.sub("<.*?>", "", head) for head in re.findall("<th>(.*?)</th>", match[0])]
+        if len(heads) not in STACKED:
+            return match[0]
+        rows = match[0].split("<tr>")
+        for number, row in enumerate(rows):
+            labels = iter(heads)
+            rows[number] = re.sub("<td>", lambda _, labels=labels: f'<td data-label="{next(labels)}">', row)
+        return f'<div class="stacked">{"<tr>".join(rows)}</div>'
+
+    return re.sub(r"<table>.*?</table>", marked, html, flags=re.DOTALL)
