@@ -27,7 +27,15 @@ from lossbench.registry import listing, load, source
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md", "docs/faults.md", "docs/checks.md", "docs/losses.md", "docs/observers.md", "docs/reference.md", "docs/results.md")
+PAGES = (
+    "README.md",
+    "docs/faults.md",
+    "docs/checks.md",
+    "docs/losses.md",
+    "docs/observers.md",
+    "docs/reference.md",
+    "docs/results.md",
+)
 SHOWN = {"shape_error": "shape error", "contour_error": "contour error", "l1": "L1", "mask_iou": "mask IoU"}
 
 
@@ -89,7 +97,7 @@ def losses() -> str:
             spec = load("losses", name).spec
             options = ", ".join(f"`{key}={option.default}`" for key, option in declared(spec.builder).items())
             rows.append(
-                [f"`{name}`", sentence(source(entries[0].module)).partition(": ")[2], f"{spec.weight:g}", options]
+                [f"`{name}`", sentence(source(entries[0].value)).partition(": ")[2], f"{spec.weight:g}", options]
             )
     return str(markdown(rows))
 
@@ -165,7 +173,18 @@ def step() -> str:
 
 
 def observers() -> str:
-    """What each observer costs."""
+    """What is built in: the sentence and the options of each, from the plugins themselves."""
+    rows = [["observer", "what it leaves", "options and their defaults"]]
+    for name, entries in listing("observers").items():
+        if entries[0].dist and entries[0].dist.name == "lossbench":
+            options = declared(load("observers", name).spec).items()
+            said = ", ".join(f"`{key}={option.default}`" for key, option in options)
+            rows.append([f"`{name}`", sentence(source(entries[0].value)).partition(": ")[2], said])
+    return str(markdown(rows))
+
+
+def observers_cost() -> str:
+    """A step with each observer, beside a step with none."""
     report = _load("observers")
     rows = [["observed by", "CPU s per step", "times as long", "quartiles", "of it in the observer, ms", "n"]]
     for row in report["rows"]:
@@ -174,8 +193,8 @@ def observers() -> str:
         rows.append([row["way"], *numbers, f"{row['own_ms']['median']:.2f}", str(row["times"]["n"])])
     caption = (
         f"{report['plugins']} at {report['settings']['data.size']} px, batch 1, the defaults of a run. A turn has "
-        f"{report['rows'][0]['steps']} steps, of looked-at and drawn ones {report['rows'][-1]['steps']}; medians over n "
-        "turns, beside the turn without an observer of the same round. "
+        f"{report['rows'][0]['steps']} steps, of looked-at and drawn ones {report['rows'][-1]['steps']}; medians over "
+        "n turns, ratios to the turn without an observer of the same round. "
     )
     return "\n\n".join([markdown(rows), caption + _machine(report["environment"])])
 
@@ -257,7 +276,20 @@ def _load(name: str) -> Any:
 
 TABLES: dict[str, Callable[[], str]] = REFERENCE | {
     each.__name__: each
-    for each in (losses, seeds, every_seed, circularity_accuracy, circularity_cost, emoji, step, kills, fuzz, data)
+    for each in (
+        losses,
+        seeds,
+        every_seed,
+        circularity_accuracy,
+        circularity_cost,
+        emoji,
+        step,
+        observers,
+        observers_cost,
+        kills,
+        fuzz,
+        data,
+    )
 }
 
 if __name__ == "__main__":

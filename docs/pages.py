@@ -1,12 +1,14 @@
 """What the site does to pages that GitHub shows as they are: a hook of MkDocs, named in mkdocs.yml.
 
-CHANGELOG.md and CONTRIBUTING.md become pages. A link that leads out of docs/ leads to such a page, or, where there is
-none (sources, results), becomes what it says. So one text serves both, and the strict build finds links that are wrong.
-A table of up to four columns is marked, with its headings in each cell, so that pages.css can stack it on a phone.
+CHANGELOG.md and CONTRIBUTING.md become pages, and so do notebooks, with what they print. A link that leads out of docs/
+leads to such a page, or, where there is none (sources, results), becomes what it says. So one text serves both, and the
+strict build finds links that are wrong. A table of up to four columns is marked, with its headings in each cell, so that
+pages.css can stack it on a phone.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from posixpath import normpath
@@ -21,11 +23,28 @@ LINK = re.compile(r"\[([^\]]*)\]\((?![a-z]+:|#)([^)#]+)(#[^)]*)?\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that stand beside docs/."""
+    """Add the pages that stand beside docs/, and the notebooks."""
+    for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        files.remove(file)
+        files.append(File.generated(config, file.src_uri.replace(".ipynb", ".md"), content=_told(file.abs_src_path)))
     for name, page in PAGES.items():
         if not (ROOT / "docs" / page).exists():
             files.append(File.generated(config, page, abs_src_path=str(ROOT / name)))
     return files
+
+
+def _told(path: str) -> str:
+    """Return a notebook as a page: its text, its code, what it printed and drew."""
+    parts = []
+    for cell in json.loads(Path(path).read_text("utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", []):
+            if picture := output.get("data", {}).get("image/png"):
+                parts.append(f'<img alt="What the code above draws" src="data:image/png;base64,{picture.strip()}">')
+            elif "text" in output:
+                parts.append(f"```text\n{''.join(output['text'])}```")
+    return "\n\n".join(parts)
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

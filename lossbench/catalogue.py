@@ -59,7 +59,7 @@ def entries() -> Iterator[Entry]:
     for group in HOOKS:
         for name, some in listing(group).items():
             for entry in some:
-                yield Entry(name, group, sentence(source(entry.module)), *package(entry), entry.value, len(some) > 1)
+                yield Entry(name, group, sentence(source(entry.value)), *package(entry), entry.value, len(some) > 1)
 
 
 def plain(entry: Entry, *, verbose: bool) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def sentence(path: Path | None) -> str:
 
 def option_names(entry: EntryPoint) -> list[str]:
     """Return the options of a plugin's builder, as far as its file tells."""
-    path = source(entry.module)
+    path = source(entry.value)
     tree = _tree(path)
     builders = [
         *(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -36,7 +36,7 @@ class Origin:
     def __str__(self) -> str:
         """Return for example "tv of lossbench-tv 0.3" or "tv in ./tv.py"."""
         return (
-            f"{self.name} of {self.distribution} {self.version}"
+            f"{self.name} of {self.distribution} {self.version}".rstrip()
             if self.distribution
             else f"{self.name} in {self.source}"
         )
@@ -60,9 +60,9 @@ def hook_manager() -> pluggy.PluginManager:
 def listing(group: str) -> dict[str, list[EntryPoint]]:
     """Return the entry points of a group by name, without loading any. Two under one name are a clash."""
     found: dict[str, list[EntryPoint]] = {}
-    for entry in sorted(entry_points(group=f"lossbench.{group}"), key=lambda entry: entry.name):
+    for entry in sorted(_entry_points(f"lossbench.{group}"), key=lambda entry: entry.name):
         same = found.setdefault(entry.name, [])
-        if all(_package(entry) != _package(other) or entry.value != other.value for other in same):
+        if all(package(entry) != package(other) or entry.value != other.value for other in same):
             same.append(entry)
     return found
 
@@ -108,16 +108,6 @@ def is_file(word: str) -> bool:
     return word.endswith(".py") or "/" in word
 
 
-def sentence(entry: EntryPoint) -> str:
-    """Return the first sentence of a plugin's docstring, read from its file: nothing of it is imported."""
-    path = _file(entry.module)
-    try:
-        text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) if path else None
-    except (OSError, SyntaxError, ValueError):
-        return "(its file cannot be read)"
-    return (text or "").partition("\n")[0]
-
-
 def _from_entry_point(group: str, word: str) -> tuple[Origin, Any]:
     known = listing(group)
     if word not in known:
@@ -126,15 +116,47 @@ def _from_entry_point(group: str, word: str) -> tuple[Origin, Any]:
             f"If it is a package, install it (pip install ...); if it is a file, write its path: ./{word}.py"
         )
     if len(known[word]) > 1:
-        owners = " and ".join(" ".join(_package(entry)) for entry in known[word])
+        owners = " and ".join(" ".join(package(entry)) for entry in known[word])
         raise PluginError(f"`{word}` is claimed by {owners}. Uninstall one of them: pip uninstall NAME.")
     entry = known[word][0]
-    path = _file(entry.module)
-    origin = Origin(word, entry.value, *_package(entry), _sha256(path) if path else "")
+    path = source(entry.value)
+    origin = Origin(word, entry.value, *package(entry), _sha256(path) if path else "")
+    here = version("lossbench")
+    if wanted := misfit(entry.dist.requires or () if entry.dist else (), here):
+        raise PluginError(f"{origin} is made for {wanted}; this is {here}. {_fitting(origin)}")
     try:
         return origin, entry.load()
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{origin} cannot be loaded: {type(error).__name__}: {error}.") from error
+        raise _unloadable(origin, error) from error
+
+
+def misfit(requires: Iterable[str], here: str) -> str:
+    """Return what a distribution asks of lossbench, such as ``lossbench>=99``, where this version is none of it."""
+    from packaging.requirements import Requirement  # not before a plugin is loaded
+
+    for line in requires:
+        try:
+            wanted = Requirement(line)
+            counts = wanted.name.lower() == "lossbench" and (not wanted.marker or wanted.marker.evaluate({"extra": ""}))
+        except ValueError:  # not written as it should be, which is for pip to say
+            continue
+        if counts and not wanted.specifier.contains(here, prereleases=True):
+            return f"lossbench{wanted.specifier}"
+    return ""
+
+
+def _fitting(origin: Origin) -> str:
+    return f"Install two that fit each other: pip install -U lossbench {origin.distribution}"
+
+
+def _unloadable(origin: Origin, error: BaseException) -> PluginError:
+    said = f"{origin} cannot be loaded: {type(error).__name__}: {error}."
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "lossbench":
+        advice = _fitting(origin) if origin.distribution else "Ask for what it has."
+        return PluginError(f"{said} This is lossbench {version('lossbench')}. {advice}")
+    if origin.distribution:
+        said += f" Install it anew, with all it needs: pip install -U {origin.distribution}"
+    return PluginError(said)
 
 
 def _from_file(path: Path) -> tuple[Origin, ModuleType]:
@@ -151,18 +173,34 @@ def _from_file(path: Path) -> tuple[Origin, ModuleType]:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{origin} cannot be loaded: {type(error).__name__}: {error}.") from error
+        raise _unloadable(origin, error) from error
     return origin, module
 
 
-def _package(entry: EntryPoint) -> tuple[str, str]:
-    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
+def package(entry: EntryPoint) -> tuple[str, str]:
+    """Return distribution and version of an entry point."""
+    return (entry.dist.name or "unknown", entry.dist.version or "") if entry.dist else ("unknown", "")
 
 
-def _file(module: str) -> Path | None:
-    """Return a module's file. Only its top-level package is looked up, so a parent's code does not run."""
-    top, _, rest = module.partition(".")
-    spec = importlib.util.find_spec(top)
+def _entry_points(group: str) -> Iterable[EntryPoint]:
+    """Return a group's entry points, without those of distributions whose list cannot be read."""
+    try:
+        return entry_points(group=group)
+    except Exception:  # one malformed line, in anybody's package, fails for all
+        found: list[EntryPoint] = []
+        for distribution in distributions():
+            with suppress(Exception):
+                found += distribution.entry_points.select(group=group)
+        return found
+
+
+def source(value: str) -> Path | None:
+    """Return an entry point's file. Only its top-level package is looked up, so a parent's code does not run."""
+    top, _, rest = value.partition(":")[0].strip().partition(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # no name of a module
+        return None
     if spec is None or spec.origin is None:
         return None
     if not rest:

@@ -35,9 +35,9 @@ def call(
     except (Exception, SystemExit) as error:
         if starved(error):  # not the plugin's fault
             raise
-        raise PluginError(
-            f"{bound.label} ({bound.origin}) failed at step {step}: {type(error).__name__}: {error}"
-        ) from error
+        said = f"{bound.label} ({bound.origin}) failed at step {step}: {type(error).__name__}: {error}."
+        advice = " Show its author, or do without it." if bound.origin.distribution else ""
+        raise PluginError(said + advice) from error
     for name, version in versions.items():
         if asked[name]._version != version:
             raise PluginError(

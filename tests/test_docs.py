@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import shlex
 import subprocess
@@ -18,7 +19,7 @@ from lossbench.options import declared
 from lossbench.registry import listing, load
 from lossbench.settings import SECTIONS
 from lossbench.views import MEANING
-from tests.conftest import write_images
+from tests.conftest import TINY, write_images
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
@@ -37,7 +38,9 @@ def blocks(page, language):
 def examples(page, folder):
     """Write a page's losses as files, named as their builders are; return the paths."""
     codes = {
-        re.findall(r"return LossSpec\((\w+)", code)[0]: code for code in blocks(page, "python") if "hookimpl" in code
+        re.findall(r"return LossSpec\((\w+)", code)[0]: code
+        for code in blocks(page, "python")
+        if "lossbench_loss" in code
     }
     for name, code in codes.items():
         (folder / f"{name}.py").write_text(code, "utf-8")
@@ -63,12 +66,33 @@ def test_every_loss_of_the_tutorial_trains(tmp_path, tiny):
         assert len(run.objective.modules) == (2 if path.stem in ("patches", "steady") else 0)
 
 
+def test_the_observer_of_its_page_observes(tmp_path, lossbench):
+    (code,) = blocks("docs/observers.md", "python")
+    (tmp_path / "alarm.py").write_text(code, "utf-8")
+    words = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
+    code, out, _ = lossbench("run", "--observe", "./alarm.py", "--set", "alarm.limit=0.1", *words)
+    assert (code, out.count("A2B/cycle is above 0.1 at step 1")) == (0, 1)
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/first-loss.md"])
 def test_the_python_example_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = [block for block in blocks(page, "python") if "lossbench.train(" in block]
     exec(compile(code, page, "exec"), {})
     assert list((tmp_path / "runs").iterdir())
+
+
+def test_the_notebook_runs_and_prints_what_it_shows(tmp_path):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    kept = nbformat.read(ROOT / "docs" / "own-loop.ipynb", as_version=4)
+    again = copy.deepcopy(kept)
+    nbclient.NotebookClient(again, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = [
+        ["".join(each.get("text", "")) for cell in one.cells for each in cell.get("outputs", [])]
+        for one in (kept, again)
+    ]
+    assert printed[0] == printed[1]
+    assert any("image/png" in each.get("data", {}) for cell in again.cells for each in cell.get("outputs", []))
 
 
 COMMANDS = get_command(app).commands
@@ -78,6 +102,7 @@ TOLD = [
     "docs/checks.md",
     "docs/curves.md",
     "docs/migrate.md",
+    "docs/observers.md",
 ]  # pages that tell what to type
 
 
@@ -90,7 +115,7 @@ def test_every_command_and_flag_of_a_page_exists(page):
         if command := re.match(r"(?:\.venv/bin/)?lossbench ([\w-]+)", words):
             assert command[1] in COMMANDS, words
             assert set(re.findall(r"(?<!\S)--[a-z-]+", words)) <= flags[command[1]], words
-    for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", text):
+    for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.sub("^tensorboard .*", "", text, flags=re.MULTILINE)):
         assert any(flag in some for some in flags.values()), flag
 
 
@@ -102,8 +127,9 @@ def test_every_dotted_key_of_a_page_exists(page, tmp_path, tiny):
     known = {key.removesuffix(".A2B").removesuffix(".B2A") for key in config.everything()}
     for preset, function in config.recipe.presets.items():
         known |= {f"{preset}.{option}" for option in declared(function)}
+    known |= {f"{name}.{key}" for name in listing("observers") for key in declared(load("observers", name).spec)}
     owners = "|".join({key.partition(".")[0] for key in known if "." in key} | {*SECTIONS})
-    for key in re.findall(rf"(?<![\w./])((?:{owners})\.(?!py\b)\w+(?:\.\w+)*)", read(page)):
+    for key in re.findall(rf"(?<![\w./])((?:{owners})\.(?!(?:py|png|jsonl)\b)\w+(?:\.\w+)*)", read(page)):
         assert key.removesuffix(".A2B").removesuffix(".B2A") in known | {"charm.meen"}, key
 
 

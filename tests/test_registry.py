@@ -113,7 +113,7 @@ def test_importing_lossbench_imports_no_torch():
 @pytest.mark.parametrize("group", ["losses", "observers", "recipes"])
 def test_every_plugin_opens_with_a_sentence(group):
     for name, entry in built_in(group).items():
-        assert sentence(source(entry.module)).endswith("."), name
+        assert sentence(source(entry.value)).endswith("."), name
 
 
 # Errors -----------------------------------------------------------------------------------------------------------
@@ -190,3 +190,12 @@ def test_an_entry_point_that_is_none_is_one_line(monkeypatch, value):
     monkeypatch.setattr("lossbench.registry.entry_points", lambda group: [entry])
     with pytest.raises(PluginError, match=r"^odd of unknown (cannot be loaded|has no)"):
         load("losses", "odd")
+
+
+def test_a_list_of_plugins_that_cannot_be_read_hides_only_its_own(tmp_path, monkeypatch):
+    facts = tmp_path / "torn-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: torn\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[lossbench.losses]\ntorn\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert set(built_in("losses")) == set(listing("losses")) >= {"cycle", "tv"}

@@ -29,16 +29,18 @@ Line = dict[str, Any]
 class Gradients:
     """At every ``every``-th step, the gradient of each weighted term at each image that it acts on.
 
-    ``gradients.jsonl`` has a line for each image (``A2B/fake``, the translation; ``A2B/rec``, the
-    round trip; ``A2B/idt``, the identity): ``norm``, in L2 over the batch; ``share`` of the sum of the norms; ``cosine``
-    between each two terms, -1 against each other, 0 independent, 1 the same way. At the end ``gradients.png`` draws
-    norms over steps, and ``cosines.png`` the mean cosines as matrices (as in Yu et al., 2020, for tasks).
-    A step that is looked at costs one more backward for each term.
+    ``gradients.jsonl`` has a line for each image (``A2B/fake``, the translation; ``A2B/rec``, the round trip;
+    ``A2B/idt``, the identity): ``norm``, in L2 over the batch; ``share`` of the sum of the norms; ``cosine`` between
+    each two terms, -1 against each other, 0 independent, 1 the same way. At the end ``gradients.png`` draws norms over
+    steps, and ``cosines.png`` the mean cosines as matrices (as in Yu et al., 2020, for tasks). Both show images that
+    two terms or more act on. A step that is looked at costs one more backward for each term; one that diverges leaves
+    no lines.
     """
 
     def __init__(self, *, every: PositiveInt = 25) -> None:
         self.every = every
         self.path = Path()
+        self.lines: list[Line] = []  # of a step that is not done yet
 
     @hookimpl
     def lossbench_run_start(self, run: Run) -> None:
@@ -50,11 +52,18 @@ class Gradients:
 
     @hookimpl
     def lossbench_component(self, step: int, terms: Mapping[str, Tensor], images: Mapping[str, Tensor]) -> None:
-        """Write a line for each image."""
+        """Measure each image that the terms act on."""
         if step % self.every == 0 or step == 1:
-            lines = [{"step": step, "image": name, **_measured(some)} for name, some in pushes(terms, images).items()]
+            found = pushes(terms, images).items()
+            self.lines += [{"step": step, "image": name, **_measured(some)} for name, some in found]
+
+    @hookimpl
+    def lossbench_step(self) -> None:
+        """Write a line for each image."""
+        if self.lines:
             with self.path.open("a", encoding="utf-8", newline="\n") as file:
-                file.writelines(json.dumps(line) + "\n" for line in lines)
+                file.writelines(json.dumps(line) + "\n" for line in self.lines)
+            self.lines = []
 
     @hookimpl
     def lossbench_run_end(self, run: Run) -> None:
@@ -73,9 +82,8 @@ def draw_norms(by_image: Mapping[str, Sequence[Line]]) -> Figure:
     figure = Figure(figsize=(4.6 * len(by_image), 3.4), dpi=110, layout="constrained")
     for axis, (name, lines) in zip(np.atleast_1d(figure.subplots(1, len(by_image))), by_image.items(), strict=True):
         for label in _labels(lines):
-            steps, norms = zip(
-                *((line["step"], line["norm"][label]) for line in lines if label in line["norm"]), strict=True
-            )
+            points = [(line["step"], line["norm"][label]) for line in lines if label in line["norm"]]
+            steps, norms = zip(*((step, norm or np.nan) for step, norm in points), strict=True)  # a log has no 0
             axis.plot(steps, norms, label=label, linewidth=1.3, marker="." if len(steps) == 1 else None)
         axis.set(title=f"gradients at {name}", xlabel="step", ylabel="norm", yscale="log")
         axis.title.set_fontsize(10)
@@ -96,15 +104,8 @@ def draw_cosines(by_image: Mapping[str, Sequence[Line]]) -> Figure:
         axis.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1)
         for row, column in np.ndindex(matrix.shape):
             dark = abs(matrix[row, column]) > 0.6
-            axis.text(
-                column,
-                row,
-                f"{matrix[row, column]:.2f}",
-                ha="center",
-                va="center",
-                color="w" if dark else "k",
-                fontsize=8,
-            )
+            said = f"{matrix[row, column].round(2) + 0:.2f}".replace("nan", "")  # two that were never on together
+            axis.text(column, row, said, ha="center", va="center", color="w" if dark else "k", fontsize=8)
         axis.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=8)
         axis.set_yticks(range(len(labels)), labels, fontsize=8)
         axis.set_title(f"cosines at {name}", fontsize=10)
@@ -120,7 +121,7 @@ def _measured(gradients: Mapping[str, Tensor]) -> Line:
         "norm": norms,
         "share": {label: norm / (sum(norms.values()) or 1) for label, norm in norms.items()},
         "cosine": {
-            one: {other: torch.dot(units[one], units[other]).item() for other in labels[place + 1 :]}
+            one: {other: torch.dot(units[one], units[other]).clamp(-1, 1).item() for other in labels[place + 1 :]}
             for place, one in enumerate(labels[:-1])
         },
     }

@@ -25,13 +25,15 @@ class Heatmaps:
 
     ``heatmaps/A2B_fake_000500.png``: up to ``images`` images of that step's batch, and for each term where minus its
     gradient points: red is pushed brighter, blue darker. Each column has a scale of its own; the share of the sum of
-    the gradients' norms stands above it. A step that is drawn costs one more backward for each term.
+    the gradients' norms stands above it. A step that is drawn costs one more backward for each term; one that diverges
+    is not drawn.
     """
 
     run: Run
 
     def __init__(self, *, every: NonNegativeInt = 0, images: PositiveInt = 4) -> None:
         self.every, self.images = every, images
+        self.kept: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}  # of a step that is not done yet
 
     @hookimpl
     def lossbench_run_start(self, run: Run) -> None:
@@ -41,15 +43,20 @@ class Heatmaps:
 
     @hookimpl
     def lossbench_component(self, step: int, terms: Mapping[str, Tensor], images: Mapping[str, Tensor]) -> None:
-        """Draw every image that the terms act on."""
-        if step % self.every and step != self.run.config.train.steps:
-            return
-        for name, some in pushes(terms, images).items():
+        """Keep every image that the terms act on."""
+        if step % self.every == 0 or step == self.run.config.train.steps:
+            for name, some in pushes(terms, images).items():
+                shown = {label: gradient[: self.images] for label, gradient in some.items()}
+                self.kept[name] = images[name][: self.images].detach(), shown
+
+    @hookimpl
+    def lossbench_step(self, step: int) -> None:
+        """Draw what was kept."""
+        for name, (image, gradients) in self.kept.items():
             path = self.run.directory / "heatmaps" / f"{name.replace('/', '_')}_{step:06}.png"
             path.parent.mkdir(exist_ok=True)
-            shown = images[name][: self.images]
-            picture = draw(name, shown, {label: gradient[: self.images] for label, gradient in some.items()})
-            picture.savefig(path, bbox_inches="tight", metadata={"Software": None})
+            draw(name, image, gradients).savefig(path, bbox_inches="tight", metadata={"Software": None})
+        self.kept = {}
 
 
 def draw(name: str, image: Tensor, gradients: Mapping[str, Tensor]) -> Figure:
@@ -57,20 +64,23 @@ def draw(name: str, image: Tensor, gradients: Mapping[str, Tensor]) -> Figure:
     pixels = ((image.detach().float().cpu() + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).numpy()
     norms = {label: float(gradient.norm()) for label, gradient in gradients.items()}
     total = sum(norms.values()) or 1
+    own = name.partition("/")[0] + "/"  # the other direction's terms keep theirs
     rows, columns = len(pixels), 1 + len(gradients)
+    smoothing = "nearest" if image.shape[-1] <= 128 else "antialiased"
     figure = Figure(figsize=(1.7 * columns, 1.7 * rows + 0.35), dpi=110, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     axes[0, 0].set_title(name, fontsize=8)
     for row in range(rows):
-        axes[row, 0].imshow(pixels[row])
+        axes[row, 0].imshow(pixels[row], interpolation=smoothing)
     for column, (label, gradient) in enumerate(gradients.items(), start=1):
-        push = -gradient.float().cpu().mean(dim=1).numpy()  # [N, H, W]
-        reach = float(np.quantile(np.abs(push), 0.995)) or 1.0
-        axes[0, column].set_title(f"{label.partition('/')[2]}  {norms[label] / total:.0%}", fontsize=8)
+        push = -gradient.mean(dim=1).numpy()  # [N, H, W]
+        strength = np.abs(push)
+        reach = np.quantile(strength, 0.995) or strength.max() or 1.0  # few pixels may be all that it pushes
+        axes[0, column].set_title(f"{label.removeprefix(own)}  {norms[label] / total:.0%}", fontsize=8)
         for row in range(rows):
-            axes[row, column].imshow(_overlaid(pixels[row], push[row] / reach))
+            axes[row, column].imshow(_overlaid(pixels[row], push[row] / reach), interpolation=smoothing)
     return figure
 
 
