@@ -2,7 +2,7 @@
 
 CHANGELOG.md and CONTRIBUTING.md become pages, and so do notebooks, with what they print. A link that leads out of docs/
 leads to such a page, or, where there is none (sources, results), becomes what it says. So one text serves both, and the
-strict build finds links that are wrong. A table of up to four columns is marked, with its headings in each cell, so that
+strict build finds links that are wrong. A table of up to four columns has its headings in each cell, so that
 pages.css can stack it on a phone.
 """
 

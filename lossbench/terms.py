@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -52,6 +52,25 @@ def given(bound: Bound, views: Views, *, seed: int, step: int, device: torch.dev
     if "rng" in bound.needs:
         asked["rng"] = rng.stream(seed, step, bound.label, device=device)
     return asked
+
+
+def go_back(total: Tensor, together: Sequence[Bound], step: int) -> None:
+    """Run the backward of terms that share a graph.
+
+    Raises:
+        PluginError: it failed, and which terms it was that of.
+    """
+    try:
+        total.backward()
+    except LossbenchError:
+        raise
+    except Exception as error:
+        if starved(error):
+            raise
+        raise PluginError(
+            f"The backward of {', '.join(bound.label for bound in together)} failed at step {step}: "
+            f"{type(error).__name__}: {str(error).partition('. ')[0]}. Find the loss with: lossbench check NAME"
+        ) from error
 
 
 def check(bound: Bound, before: Mapping[str, str], parts: Mapping[str, Tensor]) -> None:

@@ -138,7 +138,7 @@ class Trainer:
         self.hook.lossbench_component(step=step, terms=weighted, images=images)
         total = reduce(add, [value for label, value in weighted.items() if only in (None, label)])
         if total.requires_grad:
-            total.backward()
+            terms.go_back(total, together, step)
         for seen in views.values():
             seen.forget()
         return values

@@ -489,3 +489,36 @@ def test_a_step_that_fails_leaves_no_trace_in_what_a_loss_remembers(tiny):
     assert after["replaced"] == before["replaced"] > 0
     assert after["_extra_state"] == before["_extra_state"]
     assert len(before["_extra_state"]) == 2  # one for each direction
+
+
+class Torn(torch.autograd.Function):
+    """A function whose backward raises."""
+
+    @staticmethod
+    def forward(ctx, image):
+        return image.mean()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise ValueError("torn")
+
+
+def test_a_backward_that_raises_is_named(tiny):
+    run = tiny("cycle", {"torn": (lambda fake: Torn.apply(fake), 1.0)})
+    with pytest.raises(
+        PluginError,
+        match=r"The backward of A2B/gan, A2B/cycle, A2B/torn failed at step 1: ValueError: torn. Find the loss with: lossbench check NAME",
+    ):
+        run.trainer.step(1)
+
+
+def test_a_graph_that_is_kept_from_a_backward_before_is_named(tiny):
+    kept = []
+
+    def late(fake):  # one function for both directions
+        kept.append(fake.mean())
+        return (fake.mean() - kept[0]).square() + fake.mean()
+
+    run = tiny("cycle", {"late": (late, 1.0)})
+    with pytest.raises(PluginError, match=r"The backward of .*B2A/late failed at step 1: RuntimeError: Trying to back"):
+        run.trainer.step(1)

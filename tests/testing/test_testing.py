@@ -208,3 +208,22 @@ def test_what_the_caller_got_wrong_exits_2(lossbench, words):
     assert out == ""
     assert err.startswith("lossbench: ")
     assert err.count("\n") == 1
+
+
+RECIPE = """
+from lossbench import Recipe, hookimpl
+from lossbench.networks import patch_discriminator, resnet_generator
+
+@hookimpl
+def lossbench_recipe():
+    networks = (resnet_generator, patch_discriminator)
+    return Recipe(networks, directions=("A2B",), paired=True, conditional=True, losses=("tv",))
+"""
+
+
+def test_a_loss_is_checked_with_the_names_and_networks_of_a_recipe(tmp_path):
+    path = tmp_path / "oneway.py"
+    path.write_text(RECIPE)
+    assert check_loss("gan", recipe=str(path))
+    with pytest.raises(CheckError, match=r"names: cycle asks for `rec`, the round trip; recipe .* has one direction"):
+        check_loss("cycle", recipe=str(path))
