@@ -15,7 +15,7 @@ from torch import Tensor
 from lossbench.checkpoint import read_state, write_state
 from lossbench.config import unobserved
 from lossbench.data import Dataset, to_tensor, to_uint8
-from lossbench.errors import Diverged, RunError
+from lossbench.errors import Diverged, PluginError, RunError
 from lossbench.hookspecs import Term, Weight
 from lossbench.prepare import Run, prepare
 
@@ -96,6 +96,6 @@ def _operation(run: Run, step: int, label: str) -> str | None:
         with warnings.catch_warnings(), torch.autograd.set_detect_anomaly(True):
             warnings.simplefilter("ignore")
             run.trainer.gradients(step, active, only=label)
-    except RuntimeError as error:
-        return str(error).partition("'")[2].partition("'")[0] or None
+    except (RuntimeError, PluginError) as error:
+        return str(error.__cause__ or error).partition("'")[2].partition("'")[0] or None
     return None

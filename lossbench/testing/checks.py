@@ -27,7 +27,7 @@ from lossbench.config import flat, named, nested
 from lossbench.errors import Diverged, LossbenchError, PluginError
 from lossbench.objective import Bound
 from lossbench.options import declared, resolve
-from lossbench.testing.cut import Cut
+from lossbench.testing.watches import Cut, OneDevice
 from lossbench.testing.probe import KINDS, SEED, Kind, Look, Probe, forgetful, own
 from lossbench.testing.surroundings import random_states, seed, settings
 
@@ -364,10 +364,14 @@ def state(probe: Probe) -> None:
 
 
 def steps(probe: Probe) -> None:
-    """Three steps in a row train, in both strategies.
+    """Three steps in a row train, in a loop of one's own and in both strategies of a run.
 
     Keep nothing with a graph from one step to the next (`.detach()` it), and leave what you are given alone.
     """
+    for bound in probe.ready():
+        for step in (1, 2, 3):
+            with _said(bound, f" at step {step}"):
+                probe.look(bound).total(step).backward()
     for trainer in (probe.trainer("component"), probe.trainer("fused")):
         for step in (1, 2, 3):
             try:
@@ -520,7 +524,7 @@ def _on_gpu(probe: Probe, bound: Bound) -> None:
     """Call a term on a GPU, or where there is none on tensors that only say they are on one."""
     mode = nullcontext() if torch.cuda.is_available() else FakeTensorMode(allow_non_fake_inputs=True)
     try:
-        with mode:
+        with mode, OneDevice():
             for module in bound.term.modules() if isinstance(bound.term, nn.Module) else ():
                 for name, each in module.named_parameters(recurse=False):
                     module._parameters[name] = nn.Parameter(each.detach().to("cuda"), each.requires_grad)

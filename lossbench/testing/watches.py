@@ -1,4 +1,4 @@
-"""Where a graph is cut: the first operation that is given a gradient's path and passes none on."""
+"""What is watched while a term runs: where a graph is cut, and whether tensors of two devices meet."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 HARMLESS = ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_")
+PRODUCTS = ("conv1d", "conv2d", "conv3d", "linear", "matmul", "bmm", "einsum", "grid_sample", "batch_norm")
 OURS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent))
 
 
@@ -40,6 +41,18 @@ class Cut(TorchFunctionMode):
         own = [frame for frame in frames if frame.f_code.co_filename == self.file]
         frame = (own or frames)[0]
         return f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}"
+
+
+class OneDevice(TorchFunctionMode):
+    """Refuses products of tensors on two devices, which tensors that only say where they are let pass."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Look at what an operation is given, and run it."""
+        if getattr(func, "__name__", "") in PRODUCTS:
+            given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+            if len(devices := {each.device.type for each in given}) > 1:
+                raise RuntimeError(f"{func.__name__} of tensors on two devices, {' and '.join(sorted(devices))}")
+        return func(*args, **(kwargs or {}))
 
 
 def _frames(frame: FrameType | None) -> Iterable[FrameType]:
