@@ -27,9 +27,9 @@ from lossbench.config import flat, named, nested
 from lossbench.errors import Diverged, LossbenchError, PluginError
 from lossbench.objective import Bound
 from lossbench.options import declared, resolve
-from lossbench.testing.watches import Cut, OneDevice
 from lossbench.testing.probe import KINDS, SEED, Kind, Look, Probe, forgetful, own
 from lossbench.testing.surroundings import random_states, seed, settings
+from lossbench.testing.watches import Cut, OneDevice
 
 
 class Failed(Exception):
