@@ -17,7 +17,8 @@ from lossbench.errors import LossbenchError
 from lossbench.options import declared, resolve
 from lossbench.registry import HOOKS, Plugin, is_file, listing, load, package, source
 
-CITATION = re.compile(r"\(([^()]*\b(?:19|20)\d\d\b[^()]*)\)")
+LIMITS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+CITATION = re.compile(r"\(([^()]*\b(?:19|20)\d\d\b)[^()]*\)")
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,19 @@ def entry_of(word: str) -> tuple[Entry, Details]:
     Raises:
         LossbenchError: there is none, or it cannot be built.
     """
-    group = next((group for group in HOOKS if word in listing(group)), "losses")
+    groups = [group for group in HOOKS if word in listing(group)]
+    group = groups[0] if groups else _kind(word) if is_file(word) else "losses"
     plugin = load(group, word)
     origin = plugin.origin
     path = Path(origin.source) if is_file(origin.source) else source(origin.source)
     entry = Entry(origin.name, group, sentence(path), origin.distribution, origin.version, origin.source, clash=False)
     return entry, described(group, plugin)
+
+
+def _kind(file: str) -> str:
+    """Return which hook a file has, as far as its text tells."""
+    names = {node.name for node in _tree(Path(file)).body if isinstance(node, ast.FunctionDef)}
+    return next((group for group, hook in HOOKS.items() if hook in names), "losses")
 
 
 def details(group: str, word: str) -> Details:
@@ -153,7 +161,10 @@ def type_name(kind: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join("none" if each is type(None) else type_name(each) for each in inner)
     if origin is typing.Annotated:
-        return type_name(inner[0])
+        limits = [
+            f" {sign} {getattr(each, name)}" for each in inner[1:] for name, sign in LIMITS if hasattr(each, name)
+        ]
+        return type_name(inner[0]) + "".join(limits)
     if origin is tuple:
         return f"list of {type_name(inner[0])}"
     if Callable in (kind, origin):

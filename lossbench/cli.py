@@ -46,8 +46,9 @@ def main() -> None:
         code = _complain(said, error.exit_code, getattr(error, "files", ()))
     except UsageError as error:
         message = error.format_message()
-        stop = "" if message.endswith((".", "?", ")")) else "."
-        code = _complain(f"{message}{stop} See: {error.ctx.command_path} --help", 2)
+        stop = "" if message.endswith((".", "?")) else "."
+        hint = " Write lists and KEY=VALUE without spaces." if "extra argument" in message else ""
+        code = _complain(f"{message}{stop}{hint} See: {error.ctx.command_path} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         code = _complain("Interrupted.", INTERRUPTED)
     except Exception as error:
@@ -89,7 +90,7 @@ def everywhere(
 @app.command()
 def run(
     plugins: Annotated[
-        str | None,
+        list[str] | None,
         Option(help="Losses in order, by name or file: cycle,idt,./tv.py.", autocompletion=completion.losses),
     ] = None,
     data: Annotated[str | None, Option(help="A folder with trainA trainB testA testB, or a built-in set.")] = None,
@@ -107,7 +108,7 @@ def run(
     every: Annotated[int | None, Option(help="Steps between sample grids and saved weights.")] = None,
     seed: Annotated[int | None, Option(help="Seed of everything random in training.")] = None,
     observe: Annotated[
-        str | None,
+        list[str] | None,
         Option(help="Observers, by name or file: csv,tensorboard,./mine.py.", autocompletion=completion.observers),
     ] = None,
     device: Annotated[str | None, Option(help="cpu, cuda, cuda:1, mps.")] = None,
@@ -140,11 +141,12 @@ def run(
             f"{twice[0]} is {settings[twice[0]]} by its flag and {assigned[twice[0]]} by --set. Give one."
         )
     settings |= assigned
+    losses, observers = (",".join(words) if words else None for words in (plugins, observe))
     if resume:
         check_alone(out=out, config=config, recipe=recipe, preset=preset)
-        prepared = reopen(resume, plugins, None, None, settings, observe)
+        prepared = reopen(resume, losses, None, None, settings, observers)
     else:
-        prepared = prepare(plugins, recipe=recipe, preset=preset, settings=settings, config=config, observe=observe)
+        prepared = prepare(losses, recipe=recipe, preset=preset, settings=settings, config=config, observe=observers)
     if print_config:
         print(prepared.config.toml(), end="")
         return
@@ -206,16 +208,18 @@ def check(
 
 @app.command()
 def new(
-    name: Annotated[str, Argument(help="What the loss is called, such as soft_edges.")],
+    name: Annotated[str, Argument(help="What the loss is called, such as soft_edges, or a file: ./soft_edges.py.")],
     out: Annotated[Path | None, Option(help="Where the package goes.  [default: lossbench-NAME]")] = None,
 ) -> None:
-    """Begin a package for a loss of your own: the loss, its tests, what installs it."""
+    """Begin a package for a loss of your own, or around one: the loss, its tests, what installs it."""
     from lossbench.scaffold import scaffold
 
-    folder = scaffold(name, out)
-    path = folder / f"lossbench_{name}.py"
-    console.print(f"{folder} is a package with a sound loss. Put your idea into {path}, then:", soft_wrap=True)
-    for line in (f'pip install -e "{folder}[test]"', f"pytest {folder}", f"lossbench run --plugins cycle,idt,{name}"):
+    folder, loss = scaffold(name, out)
+    word = loss.stem.removeprefix("lossbench_")
+    console.print(
+        f"{folder} is a package. Its loss is {loss}; put what you know of its values into tests/.", soft_wrap=True
+    )
+    for line in (f'pip install -e "{folder}[test]"', f"pytest {folder}", f"lossbench run --plugins cycle,idt,{word}"):
         console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
 
 

@@ -90,7 +90,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise OptionError(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path} is not TOML: {error}.") from None
+        raise OptionError(f"{path} is not TOML: {error}. Text stands in quotes, a schedule too.") from None
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -197,7 +197,7 @@ def _check_names(chosen: Mapping[str, Sequence[str]], taken: Sequence[str]) -> N
     """Refuse names that could not begin a key, or that begin those of two plugins."""
     for group, names in chosen.items():
         if twice := [name for name in names if names.count(name) > 1]:
-            raise OptionError(f"`{twice[0]}` is chosen twice. Name each plugin once.")
+            raise OptionError(f"`{twice[0]}` is chosen twice, by name or as a file. Name each plugin once.")
         if bad := [name for name in names if name in RESERVED or not name.replace("-", "_").isidentifier()]:
             kind = {"losses": "A loss", "observers": "An observer"}[group]
             raise OptionError(
@@ -260,6 +260,8 @@ def _data(options: Mapping[str, Any]) -> DataSettings:
 
 def _unknown(key: str, owners: Collection[str], chosen: Mapping[str, Sequence[str]], recipe: Recipe) -> str:
     owner = key.partition(".")[0]
+    if at_home := [f"{name}.{key}" for name, section in SECTIONS.items() if key in section.model_fields]:
+        return f"No option `{key}`. Did you mean `{at_home[0]}`?"
     if owner in owners:
         return f"`{key}` names no option. Write {owner}.OPTION=VALUE."
     if owner in recipe.presets:

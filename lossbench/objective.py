@@ -33,7 +33,12 @@ class Choice:
         """Return the builder's options, validated, defaults filled in."""
         given = {key: value for key, value in self.settings.items() if key.partition(".")[0] != "weight"}
         spec, name = self.plugin.spec, self.plugin.origin.name
-        only(spec.builder, name)
+        if asked := [each for each in inspect.signature(spec.builder).parameters if each in MEANING]:
+            raise PluginError(
+                f"{self.plugin.origin}: what LossSpec is given asks for `{asked[0]}`, as a term does. Give it the "
+                "builder itself, not what that returns: LossSpec(builder), not LossSpec(builder())."
+            )
+        only(spec.builder, str(self.plugin.origin))
         return resolve(spec.builder, given, name, also=[f"weight={spec.weight}"])
 
     def weights(self, recipe: Recipe) -> dict[str, float | Callable[[float], float]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +43,7 @@ def built(observed: Observed) -> Guard:
         raise
     except ModuleNotFoundError as error:
         raise PluginError(
-            f"{origin.name} needs the package `{error.name}`. Install it: pip install {_extra(origin) or error.name}"
+            f"{origin.name} needs the package `{error.name}`. Install it: pip install '{_extra(origin) or error.name}'"
         ) from error
     except (Exception, SystemExit) as error:
         raise PluginError(f"{origin} cannot be built: {type(error).__name__}: {error}.") from error
@@ -116,7 +118,9 @@ class Guard:
     def switch_off(self, where: str, error: BaseException) -> None:
         """Forget the observer, and say so once, in the record and in a line above the progress bar."""
         self.manager.unregister(name=self.origin.name)
-        reason = " ".join(f"{where}: {type(error).__name__}: {error}".split())
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"({Path(last.filename).name}, line {last.lineno})"
+        reason = " ".join(f"{where}: {type(error).__name__}: {error} {place}".split())
         self.facts |= {"status": "failed", "error": reason}
         print(
             f"lossbench: observer {self.origin} is switched off, the run goes on: {printable(reason)}",

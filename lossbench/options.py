@@ -83,7 +83,8 @@ def validated(kind: type[M], given: Mapping[str, Any], who: str, also: Sequence[
             known = [*kind.model_fields, *(option.partition("=")[0] for option in also)]
             problem = f"{who} has no option `{name}`.{near_miss(name, known)}"
         else:
-            problem = f"{who}.{name}={given[name]!r}: {first['msg'].lower()}."
+            how = " Write a list: [1,2]." if first["type"] == "tuple_type" else ""
+            problem = f"{who}.{name}={given[name]!r}: {first['msg'].lower()}.{how}"
         raise OptionError(f"{problem} Options of {who}: {options or 'none'}.") from None
 
 

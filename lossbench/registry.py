@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -76,6 +78,8 @@ def load(group: str, word: str) -> Plugin:
     origin, module = _from_file(Path(word)) if is_file(word) else _from_entry_point(group, word)
     hook = getattr(registered(module, origin).hook, HOOKS[group])
     if not hook.get_hookimpls():
+        if hasattr(module, HOOKS[group]):
+            raise PluginError(f"{origin}: `{HOOKS[group]}` is not marked. Write `@lossbench.hookimpl` above it.")
         raise PluginError(
             f"{origin} has no `{HOOKS[group]}`. Add a function of that name, marked with `@lossbench.hookimpl`."
         )
@@ -99,7 +103,13 @@ def registered(plugin: object, origin: Origin) -> pluggy.PluginManager:
         manager.register(plugin, origin.name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise PluginError(f"{origin}: {' '.join(str(error).split())}.") from error
+        known = [name for name in vars(hookspecs) if name.startswith("lossbench_")]
+        word = re.match(r"unknown hook '(\w+)'", str(error))
+        said = f"`{word[1]}` is no hook.{near_miss(word[1], known)} Hooks: {', '.join(known)}." if word else str(error)
+        if asked := re.search(r"for hook '(\w+)'", str(error)):
+            there = inspect.signature(getattr(hookspecs, asked[1])).parameters
+            said += f". It may ask for: {', '.join(there) or 'nothing'}."
+        raise PluginError(f"{origin}: {' '.join(said.split())}") from error
     return manager
 
 
@@ -161,8 +171,11 @@ def _unloadable(origin: Origin, error: BaseException) -> PluginError:
 
 def _from_file(path: Path) -> tuple[Origin, ModuleType]:
     if not path.is_file():
+        beside = {each.name: str(each) for each in path.parent.glob("*.py")}
+        close = near_miss(path.name, beside) or near_miss(f"{path.name}.py", beside)
         raise UnknownPlugin(
-            f"No plugin file {path}. Write the path of a Python file, or the name of an installed plugin."
+            f"No plugin file {path}.{close} Write the path of a Python file, as seen from {Path.cwd()}, or the name of "
+            "an installed plugin."
         )
     origin = Origin(path.stem, str(path.resolve()), sha256=_sha256(path))
     spec = importlib.util.spec_from_file_location(f"{FILE_MODULE}{path.stem}", path)

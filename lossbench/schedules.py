@@ -3,9 +3,11 @@
     linear:0,5                  from 0 at the start to 5 at the end
     cosine:10,1@0.5             half a wave from 10 down to 1, reached in the middle and kept
     step:5,0@0.5                5, and off from the middle on
+    step:0,1@0.3                off, and 1 from 30 % on
 
-``SHAPE:VALUE@PROGRESS,...``: progress is in [0, 1]; the first value stands at 0 and the last at 1 unless they say
-otherwise. Before the first point and after the last, their values hold.
+``SHAPE:VALUE@PROGRESS,...``: progress is (step - 1) / steps, so it begins at 0 and ends just below 1. The first value
+stands at 0, and but for ``step`` the last at 1, unless they say otherwise. Before the first point and after the last,
+their values hold.
 """
 
 from __future__ import annotations
@@ -59,6 +61,8 @@ def parse(text: str) -> Schedule:
         raise ValueError(f"a schedule begins with {', '.join(f'{known}:' for known in SHAPES)}")
     words = [word.strip().partition("@") for word in rest.split(",")]
     points: list[tuple[float, float]] = []
+    if len(words) < 2 or not all(value for value, _, _ in words):
+        raise ValueError("a schedule has two values or more, such as step:0,1@0.3, which begins at 30 %")
     for place, (value, _, progress) in enumerate(words):
         where = progress or {len(words) - 1: "1", 0: "0"}.get(place)
         if where is None or (shape == "step" and place and not progress):

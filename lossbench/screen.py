@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lossbench.hookspecs import hookimpl
@@ -63,7 +63,7 @@ class Watch:
         train, data = run.config.train, run.dataset
         console.print(
             f"{data.name}: {len(data.train['A'])} + {len(data.train['B'])} images at {run.config.data.size} px, "
-            f"{train.steps} steps of {train.batch} on {train.device}, seed {train.seed}. Into {run.directory}"
+            f"steps {train.steps}, batch {train.batch}, on {train.device}, seed {train.seed}. Into {run.directory}"
         )
         if data.skipped:
             console.print(f"Without {len(data.skipped)} images that cannot be used: see run.json", soft_wrap=True)
@@ -110,12 +110,15 @@ def show_record(record: Mapping[str, Any], directory: Path, *, objective: bool =
         console.print(f"Go on with: lossbench run --resume {directory}", soft_wrap=True)
     if samples := [name for name in record.get("artifacts", {}) if name.startswith("samples/")]:
         last = ", ".join(str(directory / name) for name in samples if name.endswith(samples[-1].rpartition("_")[2]))
-        console.print(f"Look at {last} and {directory / 'losses.png'}", soft_wrap=True)
+        drawn = [name for name in record["artifacts"] if name.endswith(".png") and name not in samples]
+        others = dict.fromkeys(str(directory / name.partition("/")[0]) for name in drawn)
+        console.print(f"Look at {last} and {', '.join(others)}", soft_wrap=True)
 
 
 def show_objective(terms: list[dict[str, Any]]) -> None:
     """Print each loss: weight by direction, options, what it asks for, where it comes from."""
-    table = Table("loss", "weight", "options", "asks for", "from", box=box.SIMPLE_HEAD)
+    heads = (Column(head, overflow="fold") for head in ("loss", "weight", "options", "asks for", "from"))
+    table = Table(*heads, box=box.SIMPLE_HEAD)
     for name in dict.fromkeys(term["term"].partition("/")[2] for term in terms):
         same = {term["term"].partition("/")[0]: term for term in terms if term["term"].partition("/")[2] == name}
         weights = {direction: _number(term["weight"]) for direction, term in same.items()}
@@ -179,8 +182,12 @@ def show_result(result: Result) -> None:
 
 def show_verdict(name: str, results: Sequence[Result]) -> int:
     """Print how many checks came to what; return the exit code."""
-    counts = Counter(result.status for result in results)
-    words = ", ".join(f"{counts[status]} {status}" for status in ("failed", "ok", "known", "skipped") if counts[status])
+    from lossbench.testing import MEANING
+
+    counts: Counter[str] = Counter(result.status for result in results)
+    counts["not tried"] = sum(name not in {result.check for result in results} for name in MEANING)
+    statuses = ("failed", "ok", "known", "skipped", "not tried")
+    words = ", ".join(f"{counts[status]} {status}" for status in statuses if counts[status])
     console.print(f"{name} is {'not sound' if counts['failed'] else 'sound'}: {words}.", style="bold")
     return int(counts["failed"] > 0)
 

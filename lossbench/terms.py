@@ -82,7 +82,7 @@ def check(bound: Bound, before: Mapping[str, str], parts: Mapping[str, Tensor]) 
     if not any(value.requires_grad or value == 0 for value in parts.values()):
         raise PluginError(
             f"{bound.label} ({bound.origin}) has no gradient: it trains nothing. Look for detach, no_grad, a "
-            "rounding or a threshold, or edges that are not differentiable (Canny)."
+            "rounding or a threshold, or edges that are not differentiable (Canny). `lossbench check` says where."
         )
     now = remembered(bound.term)
     if changed := [name for name in {**before, **now} if before.get(name) != now.get(name)]:

@@ -149,7 +149,7 @@ def test_every_run_of_a_page_could_begin(page, tmp_path, lossbench):
 @pytest.mark.parametrize("page", TOLD)
 def test_what_a_page_shows_is_what_is_printed(page, tmp_path, lossbench):
     examples(page, tmp_path)
-    for command, shown in re.findall(r"<!-- output: lossbench ([^\n]*) -->\n```text\n(.*?)```", read(page), re.DOTALL):
+    for command, shown in re.findall(r"```text\n\$ lossbench ([^\n]*)\n(.*?)```", read(page), re.DOTALL):
         _, out, err = lossbench(*shlex.split(command))
         printed = "\n".join(line.rstrip() for line in (out + err).splitlines())
         for part in shown.split("...\n"):  # three points stand for lines that are left out

@@ -243,7 +243,10 @@ def test_a_file_that_is_no_observer_says_why(write_plugin, code, message):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("@hookimpl\n    def lossbench_stpe(self): ...", r"mine in .*mine.py: unknown hook 'lossbench_stpe'"),
+        (
+            "@hookimpl\n    def lossbench_stpe(self): ...",
+            r"mine in .*mine.py: `lossbench_stpe` is no hook. Did you mean `lossbench_step`\?",
+        ),
         ("@hookimpl\n    def lossbench_step(self, stepp): ...", r"mine in .*mine.py: .*stepp"),
         ("def lossbench_step(self): ...", r"mine in .*mine.py watches nothing. Give it any of lossbench_run_start, "),
         ("def __init__(self): 1 / 0", r"mine in .*mine.py cannot be built: ZeroDivisionError: division by zero."),
@@ -252,7 +255,7 @@ def test_a_file_that_is_no_observer_says_why(write_plugin, code, message):
         ("def __init__(self, *, x=1): ...", r"mine: option `x` needs a type and a default"),
         (
             "def __init__(self): import nothing.of.this",
-            r"^mine needs the package `nothing`. Install it: pip install nothing$",
+            r"^mine needs the package `nothing`. Install it: pip install 'nothing'$",
         ),
     ],
 )
@@ -270,7 +273,7 @@ def test_a_missing_package_is_named_with_its_extra(lossbench, monkeypatch, name)
     monkeypatch.setitem(sys.modules, name, None)
     code, out, err = lossbench("run", "--observe", name, "--out", "run")
     assert (code, out) == (2, "")
-    assert err == f"lossbench: {name} needs the package `{name}`. Install it: pip install lossbench[{name}]\n"
+    assert err == f"lossbench: {name} needs the package `{name}`. Install it: pip install 'lossbench[{name}]'\n"
     assert not Path("run").exists()
 
 
@@ -304,10 +307,12 @@ def test_an_observer_that_fails_is_switched_off_and_the_run_goes_on(tmp_path, ca
     assert [line["step"] for line in read_log(run.directory / "metrics.jsonl")] == [1, 2]
     said = capsys.readouterr().err
     step = " at step 1" if hook in ("lossbench_component", "lossbench_step") else ""
-    reason = f"{hook}{step}: {type(error).__name__}: {' '.join(str(error).split())}"
-    assert said == f"lossbench: observer Raising in python is switched off, the run goes on: {reason}\n"
-    facts = read_record(run.directory)["observers"]
-    assert [(each["status"], each["error"]) for each in facts] == [("failed", reason), ("ok", None)]
+    reason = f"{hook}{step}: {type(error).__name__}: {' '.join(str(error).split())} (test_observers.py, line "
+    assert said.startswith(f"lossbench: observer Raising in python is switched off, the run goes on: {reason}")
+    assert said.count("\n") == 1
+    failed, kept = read_record(run.directory)["observers"]
+    assert (failed["status"], kept["status"], kept["error"]) == ("failed", "ok", None)
+    assert failed["error"].startswith(reason)
 
 
 def test_the_line_says_whose_observer_it_is(tmp_path, capsys):

@@ -83,7 +83,7 @@ def test_an_option_that_nobody_could_set_is_refused(tiny, write_plugin):
     )
     with pytest.raises(
         PluginError,
-        match=r"mine: a builder has keyword-only options and nothing else; mend `power: ?'?int'? = 1`. Write a star before it: `def mine\(\*, power",
+        match=r"mine.py: a builder has keyword-only options and nothing else; mend `power: ?'?int'? = 1`. Write a star before it: `def mine\(\*, power",
     ):
         tiny(f"cycle,{path}")
 

@@ -136,7 +136,8 @@ def test_a_missing_file_is_one_line():
     ("code", "message"),
     [
         ("def nothing(): ...", r"mine in .*mine.py has no `lossbench_loss`. Add a function of that name, marked with `@lossbench.hookimpl`"),
-        ("@hookimpl\ndef lossbench_los(): ...", r"unknown hook 'lossbench_los'"),
+        ("@hookimpl\ndef lossbench_los(): ...", r"`lossbench_los` is no hook. Did you mean `lossbench_loss`\? Hooks: lossbench_loss, "),
+        ("def lossbench_loss(): ...", r"`lossbench_loss` is not marked. Write `@lossbench.hookimpl` above it."),
         ("@hookimpl\ndef lossbench_loss(): return 3", r"lossbench_loss returned 3; return a LossSpec"),
         ("@hookimpl\ndef lossbench_loss(): return None", r"lossbench_loss returned None; return a LossSpec"),
         ("@hookimpl\ndef lossbench_loss(): 1 / 0", r"lossbench_loss failed with ZeroDivisionError: division by zero"),

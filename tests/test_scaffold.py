@@ -18,7 +18,7 @@ from lossbench.scaffold import FILES, TEMPLATE, scaffold
 def installed(tmp_path_factory):
     """Return the package and the programs of an environment in which it is installed, beside what is there."""
     place = tmp_path_factory.mktemp("new")
-    package = scaffold("soft_edges", place / "lossbench-soft_edges")
+    package, _ = scaffold("soft_edges", place / "lossbench-soft_edges")
     venv.create(place / "venv", system_site_packages=True, with_pip=False)
     (folder,) = (place / "venv").glob("lib/python*/site-packages")
     here = [path for path in sys.path if path.endswith("-packages")]
@@ -42,7 +42,7 @@ def test_it_passes_its_own_tests(installed):
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=package, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "22 passed" in done.stdout
+    assert "23 passed" in done.stdout
 
 
 def test_it_shows_in_the_list_and_trains(installed, tmp_path):
@@ -61,7 +61,7 @@ def test_every_file_of_the_template_is_used():
     assert {path.name for path in TEMPLATE.iterdir()} == set(FILES)
 
 
-@pytest.mark.parametrize("name", ["Soft", "soft-edges", "1st", "", "class", "train", "../up", "a b"])
+@pytest.mark.parametrize("name", ["Soft", "soft-edges", "1st", "", "class", "train", "a b"])
 def test_a_name_that_cannot_be_is_refused(name, tmp_path):
     with pytest.raises(OptionError, match=r"A loss cannot be called .*: a name is small letters, digits and _"):
         scaffold(name, tmp_path / "new")
@@ -80,3 +80,18 @@ def test_nothing_is_written_over(lossbench, tmp_path):
     code, _, err = lossbench("new", "mine")
     assert (code, err) == (2, "lossbench: lossbench-mine is there already. Name another place with --out.\n")
     assert path.read_text() == "my work"
+
+
+def test_a_loss_that_is_a_file_gets_a_package_around_it(lossbench, write_plugin, tmp_path):
+    path = write_plugin(
+        "mine",
+        "def mine():\n    return lambda fake: fake.square().mean()\n@hookimpl\ndef lossbench_loss(): return LossSpec(mine)",
+    )
+    code, _, err = lossbench("new", "./mine.py", "--out", "package")
+    assert (code, err) == (0, "")
+    assert (tmp_path / "package" / "lossbench_mine.py").read_text() == path.read_text()
+    assert [each.name for each in (tmp_path / "package" / "tests").iterdir()] == ["test_mine.py"]
+    assert (
+        lossbench("new", "./yours.py")[2]
+        == "lossbench: There is no file yours.py. Name a loss, or the file that it is in.\n"
+    )

@@ -19,7 +19,7 @@ from lossbench.errors import CheckError, LossbenchError, PluginError, UnknownPlu
 from lossbench.hookspecs import LossSpec, Term
 from lossbench.objective import Choice
 from lossbench.registry import Origin, Plugin, load
-from lossbench.testing.checks import CHECKS, FIRST, MEANING, MEND, NEEDS, Failed, Skipped
+from lossbench.testing.checks import CHECKS, FIRST, MEANING, MEND, NEEDS, Failed, Skipped, raised
 from lossbench.testing.probe import Probe
 from lossbench.testing.remarks import REMARKS
 from lossbench.testing.surroundings import restored
@@ -162,7 +162,7 @@ def _required(name: str, make: Callable[[], Probe]) -> None:
         except LossbenchError as error:
             raise CheckError(str(error)) from error
         except Failed as failed:
-            raise CheckError(f"{failed} {MEND[name]}") from failed
+            mend = MEND[name] if failed.mend is None else failed.mend
+            raise CheckError(f"{str(failed).rstrip('.')}. {mend}".strip()) from failed
         except Exception as error:  # of every type: it is a stranger's code
-            said = str(error).strip().partition("\n")[0].rstrip(".")
-            raise CheckError(f"{type(error).__name__}: {said}. {MEND[name]}") from error
+            raise CheckError(f"{raised(error)}. {MEND[name]}") from error

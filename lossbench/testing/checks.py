@@ -10,10 +10,12 @@ import copy
 import inspect
 import math
 import tomllib
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -33,7 +35,11 @@ from lossbench.testing.watches import Cut, OneDevice
 
 
 class Failed(Exception):
-    """A check that a loss does not pass: what was seen."""
+    """A check that a loss does not pass: what was seen; ``mend`` takes the place of the check's own advice."""
+
+    def __init__(self, seen: str, mend: str | None = None) -> None:
+        super().__init__(seen)
+        self.mend = mend
 
 
 class Skipped(Exception):
@@ -48,20 +54,23 @@ def scalar(probe: Probe) -> None:
 
     A term returns one number for a whole batch: end it with `.mean()`. If it needs larger images, say --size 256.
     """
+    larger = "If it needs larger images, say --size 256."
     for bound in probe.ready():
-        with _said(bound, " on ordinary images"), rng.isolated(SEED):
+        with _said(bound, " on ordinary images", larger), rng.isolated(SEED):
             parts = terms.parts(bound, bound.term(**probe.look(bound).asked()))
         for label, value in parts.items():
             if not value.isfinite():
-                raise Failed(f"{label} is {value.item()} on ordinary images.")
+                division = "Look for a division by 0, a root or a logarithm."
+                raise Failed(f"{label} is {value.item()} on ordinary images.", division)
 
 
 def gradient(probe: Probe) -> None:
     """A gradient reaches an image or network that the loss asked for, or parameters of its own.
 
-    Otherwise it trains nothing. A perceptual loss may compute features of the target under torch.no_grad, never those
+    Without one it trains nothing. A perceptual loss may compute features of the target under torch.no_grad, never those
     of the translation: freeze the network's parameters instead (requires_grad_(False)). Nor does a gradient pass
-    detach, .data, .item(), numpy, OpenCV (Canny edges), a rounding, a comparison or a threshold.
+    detach, .data, .item(), numpy, OpenCV (Canny edges), a rounding, a comparison, a threshold, or counting (histc,
+    bincount, argmax): a soft assignment has one.
     """
     for bound in probe.ready():
         look = probe.look(bound)
@@ -100,6 +109,15 @@ def identical(probe: Probe) -> None:
     _finite(probe, "identical")
     _finite(probe, "identical", lambda image: image[:1].expand_as(image).clone())
     _finite(probe, "identical", lambda image: (image * 4).round() / 4)
+
+
+def opposite(probe: Probe) -> None:
+    """The gradient is finite where a translation is the negative of its source.
+
+    A generator may make such images. The usual causes: a power, a root or a logarithm of a likeness that can be
+    negative (SSIM, a correlation, a cosine): clamp it from below, or shift it.
+    """
+    _finite(probe, "opposite")
 
 
 def batch(probe: Probe) -> None:
@@ -223,9 +241,11 @@ def repeatable(probe: Probe) -> None:
     only `if self.training`; a function keeps none (no counter, no list, no cache in a closure or a global).
     """
     for bound in probe.ready():
-        first, second = probe.value(bound), probe.value(bound)
+        first = probe.value(bound)
+        probe.value(bound, kind="noise")  # other images, which it may not remember
+        second = probe.value(bound)
         if not _near(first, second):
-            raise Failed(f"{bound.label} gave {first:.6g}, then {second:.6g}.")
+            raise Failed(f"{bound.label} gave {first:.6g}, then, after other images, {second:.6g}.")
 
 
 def dtype(probe: Probe) -> None:
@@ -278,8 +298,9 @@ def bf16(probe: Probe) -> None:
 def device(probe: Probe) -> None:
     """Makes no tensor on another device than that of its images.
 
-    It would fail on a GPU. Make constants where the images are: `torch.zeros(..., device=image.device)`, or keep them
-    in buffers of an nn.Module (`register_buffer`), which move with it.
+    Make constants where the images are: `torch.zeros(..., device=image.device)`, or keep them
+    in buffers of an nn.Module (`register_buffer`), which move with it. A criterion of another library is such a module:
+    return an nn.Module of your own that has it as an attribute.
     """
     for bound in probe.ready():
         if "rng" in bound.needs and not torch.cuda.is_available():
@@ -383,8 +404,8 @@ def steps(probe: Probe) -> None:
 CHECKS: dict[str, Callable[[Probe], None]] = {
     check.__name__: check
     for check in (
-        scalar, gradient, constant, identical, batch, sizes, inputs, global_random, frozen, weight_zero, repeatable,
-        dtype, gradcheck, bf16, device, options, parameters, state, steps,
+        options, scalar, gradient, constant, identical, opposite, batch, sizes, inputs, global_random, frozen,
+        weight_zero, repeatable, dtype, gradcheck, bf16, device, parameters, state, steps,
     )
 }  # fmt: skip
 NEEDS = {  # what would only fail again
@@ -399,25 +420,36 @@ MEANING = {  # what is checked
     FIRST: "Asks only for names that exist, and is built as the contract says.",
     **{name: meaning for name, (meaning, _, _) in _DOCS.items()},
 }
-MEND = {name: " ".join(mend.split()) for name, (_, _, mend) in _DOCS.items()}
+MEND = {  # what a failure means, and how to mend it
+    FIRST: "It says which name, option or signature cannot be, and what can.",
+    **{name: " ".join(mend.split()) for name, (_, _, mend) in _DOCS.items()},
+}
 
 
 # What checks share ----------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _said(bound: Bound, where: str) -> Iterator[None]:
-    """Say what a term raises as what was seen."""
+def _said(bound: Bound, where: str, mend: str | None = None) -> Iterator[None]:
+    """Say what a term raises, and in which line, as what was seen."""
     try:
         yield
     except PluginError as error:
-        raise Failed(f"{error}") from error
+        raise Failed(f"{error}", mend and "") from error
     except (Exception, SystemExit) as error:
-        raise Failed(f"{bound.label} fails{where}: {type(error).__name__}: {_line(error)}.") from error
+        raise Failed(f"{bound.label} fails{where}: {raised(error, bound)}.", mend) from error
+
+
+def raised(error: BaseException, bound: Bound | None = None) -> str:
+    """Return an error's kind, its first line, and the line of the loss's own file that it came from."""
+    code = getattr(getattr(bound.term, "forward", bound.term), "__code__", None) if bound else None
+    lines = [each for each in traceback.extract_tb(error.__traceback__) if code and each.filename == code.co_filename]
+    place = f" ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines else ""
+    return f"{type(error).__name__}: {_line(error)}{place}"
 
 
 def _line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
+    return str(error).strip().partition("\n")[0].rstrip(".!")
 
 
 def _build(probe: Probe) -> None:

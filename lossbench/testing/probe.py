@@ -29,7 +29,7 @@ SEED = 0
 SMALL = {"ngf": 4, "ndf": 4}  # where a recipe's networks have such options
 MADE = ("fake", "rec", "idt")  # images that generators make
 
-Kind = Literal["natural", "noise", "constant", "identical"]
+Kind = Literal["natural", "noise", "constant", "identical", "opposite"]
 KINDS: tuple[Kind, ...] = ("natural", "noise", "constant")
 
 
@@ -153,7 +153,7 @@ class Probe:
         """Return images of a kind, and what stands behind them: small networks, or those of the recipe."""
         images = {
             direction: {
-                name: change(image).to(device, dtype).requires_grad_(bound.side == "generator" and name in MADE)
+                name: change(image).to(device, dtype).clone().requires_grad_(bound.side == "generator" and name in MADE)
                 for name, image in self.images(kind, direction, batch, size or (self.size, self.size)).items()
             }
             for direction in self.recipe.directions
@@ -177,6 +177,8 @@ class Probe:
         if kind == "constant":
             levels = zip(images, (-0.5, 0.5, 0.25, 0.0, -1.0), strict=True)  # exact, so that a deviation is 0
             images = {name: torch.full_like(source, level) for name, level in levels}
+        if kind == "opposite":
+            images = {name: images["real"] * (1 if name in ("real", "target") else -1) for name in images}
         return dict.fromkeys(images, images["real"]) if kind == "identical" else images
 
     def trainer(self, strategy: Literal["component", "fused"], weight: float | None = 1.0) -> Trainer:

@@ -19,12 +19,16 @@ LOOKS = 5  # at the clock; the first warms up
 
 
 def scale(probe: Probe) -> str | None:
-    """Whether it notices images in [0, 1] where lossbench has them in [-1, 1]."""
+    """Whether it notices images in [0, 1] where lossbench has them in [-1, 1]. It cannot tell all that mistake them."""
     for bound in probe.ready():
         full = probe.value(bound)
         half = probe.value(bound, change=lambda image: (image + 1) / 2)
         if abs(full - half) <= 1e-4 * abs(full):
             return "does not notice images in [0, 1], where lossbench has [-1, 1]: see that this is meant"
+        look = probe.look(bound, "noise")
+        dark, bright = _pull(look, lambda image: image < -0.2), _pull(look, lambda image: image > 0.2)
+        if dark < 0.01 * bright:
+            return "hardly moves pixels below 0: does it take images for [0, 1], where lossbench has [-1, 1]?"
     return None
 
 
@@ -73,6 +77,14 @@ def cost(probe: Probe) -> str | None:
 REMARKS: dict[str, Callable[[Probe], str | None]] = {
     remark.__name__: remark for remark in (scale, resolution, compiles, trains, cost)
 }
+
+
+def _pull(look: Look, where: Callable[[Tensor], Tensor]) -> float:
+    """Return the size of the gradient at some pixels of the images."""
+    reached = look.gradients(look.total())
+    images = {name: image for name, image in look.reachable().items() if image.ndim == 4 and name in reached}
+    images = {name: image for name, image in images.items() if "." not in name}
+    return sum(float(reached[name][where(image)].abs().sum()) for name, image in images.items())
 
 
 def _share(look: Look) -> tuple[float, float]:

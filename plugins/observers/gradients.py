@@ -108,7 +108,7 @@ def draw_cosines(by_image: Mapping[str, Sequence[Line]]) -> Figure:
             axis.text(column, row, said, ha="center", va="center", color="w" if dark else "k", fontsize=8)
         axis.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=8)
         axis.set_yticks(range(len(labels)), labels, fontsize=8)
-        axis.set_title(f"cosines at {name}", fontsize=10)
+        axis.set_title(f"cosines at {name}, mean of {len(lines)} steps", fontsize=10)
     return figure
 
 

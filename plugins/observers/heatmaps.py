@@ -72,6 +72,7 @@ def draw(name: str, image: Tensor, gradients: Mapping[str, Tensor]) -> Figure:
     for axis in axes.flat:
         axis.set_axis_off()
     axes[0, 0].set_title(name, fontsize=8)
+    figure.supxlabel("red: pushed brighter, blue: darker; each column has a scale of its own", fontsize=7)
     for row in range(rows):
         axes[row, 0].imshow(pixels[row], interpolation=smoothing)
     for column, (label, gradient) in enumerate(gradients.items(), start=1):
