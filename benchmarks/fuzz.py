@@ -136,6 +136,7 @@ def whole() -> dict[str, bytes]:
             add("bmp", image)
         lab = ImageCms.profileToProfile(rgb, *profiles, outputMode="LAB")
         assert lab is not None
+        del lab.info["icc_profile"]  # which has the date
         for image in (*modes, rgb.convert("CMYK"), lab, grey.convert("I"), grey.convert("F")):
             add("tif", image)
             add("tif", image, exif=exif)

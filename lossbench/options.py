@@ -32,7 +32,7 @@ def only(function: Callable[..., Any], who: str) -> None:
         PluginError: naming the first.
     """
     for each in inspect.signature(function).parameters.values():
-        if each.kind is not each.KEYWORD_ONLY:
+        if each.kind is not each.KEYWORD_ONLY and getattr(function, "__name__", "") != "<lambda>":
             raise PluginError(
                 f"{who}: a builder has keyword-only options and nothing else; mend `{each}`. Write a star before it: "
                 f"`def {getattr(function, '__name__', 'builder')}(*, {each})`."
