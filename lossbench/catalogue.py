@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from lossbench.errors import LossbenchError
+from lossbench.errors import LossbenchError, PluginError
 from lossbench.options import declared, resolve
 from lossbench.registry import HOOKS, Plugin, is_file, listing, load, package, source
 
@@ -189,7 +189,11 @@ def _asks(builder: Callable[..., Any], name: str) -> tuple[str, ...]:
     from lossbench.hookspecs import Adversary
     from lossbench.views import needs
 
-    built = builder(**resolve(builder, {}, name))
+    options = resolve(builder, {}, name)
+    try:
+        built = builder(**options)
+    except Exception as error:
+        raise PluginError(f"{name} cannot be built: {type(error).__name__}: {error}.") from error
     sides = (built.generator, built.discriminator) if isinstance(built, Adversary) else (built,)
     return tuple(dict.fromkeys(asked for side in sides if side is not None for asked in needs(side)))
 

@@ -21,8 +21,8 @@ PLAIN = (bool, int, float, str, Path, type(None))
 
 def declared(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """Return the options a function, or a class, declares: its keyword-only parameters."""
-    parameters = inspect.signature(function, eval_str=True).parameters
-    return {name: each for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
+    parameters = inspect.signature(function).parameters
+    return {name: _evaluated(each, function) for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
 
 
 def only(function: Callable[..., Any], who: str) -> None:
@@ -86,6 +86,19 @@ def validated(kind: type[M], given: Mapping[str, Any], who: str, also: Sequence[
             how = " Write a list: [1,2]." if first["type"] == "tuple_type" else ""
             problem = f"{who}.{name}={given[name]!r}: {first['msg'].lower()}.{how}"
         raise OptionError(f"{problem} Options of {who}: {options or 'none'}.") from None
+
+
+def _evaluated(option: inspect.Parameter, function: Callable[..., Any]) -> inspect.Parameter:
+    """Return an option with its type, where that was written down as text; those of others need not be known."""
+    if not isinstance(option.annotation, str):
+        return option
+    made: Any = function.__init__ if inspect.isclass(function) else getattr(function, "func", function)
+    try:
+        return option.replace(annotation=eval(option.annotation, getattr(made, "__globals__", {})))
+    except NameError as error:
+        raise PluginError(
+            f"Option `{option.name}`: its type cannot be read, {error}. Import it, and not under TYPE_CHECKING."
+        ) from error
 
 
 def _types(kind: Any) -> list[type]:

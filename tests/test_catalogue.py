@@ -141,3 +141,19 @@ def test_every_entry_of_a_file_is_found_again():
     entry, details = entry_of("gradients")
     assert entry.kind == "observers"
     assert [option.key for option in details.options] == ["gradients.every"]
+
+
+def test_a_plugin_that_cannot_be_built_is_one_line(lossbench, write_plugin):
+    path = write_plugin(
+        "mine", "def mine():\n    raise ValueError('boom')\n@hookimpl\ndef lossbench_loss(): return LossSpec(mine)"
+    )
+    code, _, err = lossbench("plugins", "show", path)
+    assert (code, err) == (2, "lossbench: mine cannot be built: ValueError: boom.\n")
+
+
+def test_an_observer_that_is_a_file_is_shown_as_one(lossbench, write_plugin):
+    code = "class Mine:\n    '''Nothing.'''\n    def __init__(self, *, every: int = 3): ...\n    @hookimpl\n    def lossbench_step(self): ...\n@hookimpl\ndef lossbench_observer(): return Mine"
+    code, out, _ = lossbench("plugins", "show", write_plugin("mine", code))
+    assert code == 0
+    assert "mine  observers" in out
+    assert "mine.every" in out

@@ -97,3 +97,13 @@ def test_an_option_that_no_toml_file_can_hold_is_refused(tiny, write_plugin):
         PluginError, match=r"mine: option `norm` is of type Norm, which no TOML file can hold. Options are bool, int"
     ):
         tiny(f"cycle,{path}")
+
+
+def test_only_the_types_of_options_have_to_be_known(tiny, write_plugin):
+    code = "def mine(*, power: 'int' = 1) -> 'NotImported':\n    return lambda fake: fake.abs().pow(power).mean()\n@hookimpl\ndef lossbench_loss(): return LossSpec(mine)"
+    assert tiny(f"cycle,{write_plugin('mine', code)}", mine__power=2).config.everything()["mine.power"] == 2
+    code = code.replace("'int'", "'NotImported'")
+    with pytest.raises(
+        PluginError, match=r"Option `power`: its type cannot be read, name 'NotImported' is not defined. Import it"
+    ):
+        tiny(f"cycle,{write_plugin('mine', code)}")

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import copy
 import inspect
-import math
 import tomllib
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from lossbench.errors import Diverged, LossbenchError, PluginError
 from lossbench.objective import Bound
 from lossbench.options import declared, resolve
 from lossbench.testing.probe import KINDS, SEED, Kind, Look, Probe, forgetful, own
+from lossbench.testing.slopes import directions, size, slope
 from lossbench.testing.surroundings import random_states, seed, settings
 from lossbench.testing.watches import Cut, OneDevice
 
@@ -273,11 +273,11 @@ def gradcheck(probe: Probe) -> None:
             look = probe.look(bound, kind, dtype=torch.float64)
             once = Look(forgetful(bound), look.recipe, look.images, look.networks)
             gradients = {name: grad.detach() for name, grad in once.gradients(once.total()).items()}
-            for title, direction in _directions(look, gradients).items():
+            for title, direction in directions(look, gradients).items():
                 expected = sum(float((grad * direction[name]).sum()) for name, grad in gradients.items())
-                slopes = (_slope(look, direction, h) for h in (1e-5, 1e-4, 1e-6, 1e-3, 1e-2))  # kinks, then rounding
-                near = 1e-2 * abs(expected) + 1e-4 * _size(gradients)
-                if not any(abs((last := slope) - expected) <= near for slope in slopes):
+                slopes = (slope(look, direction, h) for h in (1e-5, 1e-4, 1e-6, 1e-3, 1e-2))  # kinks, then rounding
+                near = 1e-2 * abs(expected) + 1e-4 * size(gradients)
+                if not any(abs((last := each) - expected) <= near for each in slopes):
                     raise Failed(f"Along {title}, {bound.label} says {expected:.4g} and changes by {last:.4g}.")
 
 
@@ -519,37 +519,6 @@ def _graph_leaves(total: Tensor) -> Iterator[Tensor]:
             if hasattr(node, "variable"):
                 yield node.variable
             waiting += [following for following, _ in node.next_functions]
-
-
-def _directions(look: Look, gradients: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Return where to look for slopes, each of norm 1 over all that the gradient reaches."""
-    tensors = {name: tensor.detach() for name, tensor in look.reachable().items() if name in gradients}
-    generator = rng.stream(SEED, "directions")
-    ways = {
-        "the gradient": gradients,
-        "the images": tensors,
-        "a shift": {name: torch.ones_like(tensor) for name, tensor in tensors.items()},
-        "a random direction": {
-            name: torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype) for name, tensor in tensors.items()
-        },
-    }
-    return {
-        title: {name: each / _size(way) for name, each in way.items()} for title, way in ways.items() if _size(way) > 0
-    }
-
-
-def _size(tensors: Mapping[str, Tensor]) -> float:
-    return math.sqrt(sum(float(each.square().sum()) for each in tensors.values()))
-
-
-def _slope(look: Look, direction: Mapping[str, Tensor], h: float) -> float:
-    """Return the central difference of the value along a direction."""
-    tensors, values = look.reachable(), []
-    for shift in (h, -2 * h, h):  # there, to the other side, and back
-        for name, change in direction.items():
-            tensors[name].data.add_(change, alpha=shift)
-        values.append(Look(forgetful(look.bound), look.recipe, look.images, look.networks).total().item())
-    return (values[0] - values[1]) / (2 * h)
 
 
 def _on_gpu(probe: Probe, bound: Bound) -> None:
