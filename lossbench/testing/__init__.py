@@ -19,7 +19,8 @@ from lossbench.errors import CheckError, LossbenchError, PluginError, UnknownPlu
 from lossbench.hookspecs import LossSpec, Term
 from lossbench.objective import Choice
 from lossbench.registry import Origin, Plugin, load
-from lossbench.testing.checks import CHECKS, FIRST, MEANING, MEND, NEEDS, Failed, Skipped, raised
+from lossbench.testing.checks import CHECKS, FIRST, MEANING, MEND, NEEDS
+from lossbench.testing.checks.seen import Failed, Skipped, raised
 from lossbench.testing.probe import Probe
 from lossbench.testing.remarks import REMARKS
 from lossbench.testing.surroundings import restored
