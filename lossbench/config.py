@@ -90,7 +90,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise OptionError(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path} is not TOML: {error}. Text stands in quotes, a schedule too.") from None
+        how = "Text stands in quotes, a schedule too."
+        if "overwrite" in str(error):
+            how = "A key has a value or a table: weights by direction stand in [NAME.weight], as A2B and B2A."
+        raise OptionError(f"{path} is not TOML: {error}. {how}") from None
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from lossbench.errors import OptionError
-from lossbench.registry import HOOKS, is_file, listing, package
+from lossbench.registry import HOOKS, is_file, listing, load, package
 from lossbench.settings import RESERVED
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -29,6 +29,7 @@ def scaffold(word: str, out: Path | None = None) -> tuple[Path, Path]:
 
     Raises:
         OptionError: a name that cannot be, or is another plugin's; a folder that is not empty; no such file.
+        PluginError: a file that is no loss.
     """
     given = Path(word) if is_file(word) else None
     name = given.stem if given else word
@@ -51,6 +52,8 @@ def scaffold(word: str, out: Path | None = None) -> tuple[Path, Path]:
 def _check(name: str, given: Path | None) -> None:
     if given and not given.is_file():
         raise OptionError(f"There is no file {given}. Name a loss, or the file that it is in.")
+    if given:
+        load("losses", str(given))  # a file that is no loss says why
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in RESERVED:
         raise OptionError(
             f"A loss cannot be called {name!r}: a name is small letters, digits and _, such as soft_edges, no word of "

@@ -188,7 +188,9 @@ def show_verdict(name: str, results: Sequence[Result]) -> int:
     counts["not tried"] = sum(name not in {result.check for result in results} for name in MEANING)
     statuses = ("failed", "ok", "known", "skipped", "not tried")
     words = ", ".join(f"{counts[status]} {status}" for status in statuses if counts[status])
-    console.print(f"{name} is {'not sound' if counts['failed'] else 'sound'}: {words}.", style="bold")
+    remarks = [result.check for result in results if result.status == "remark" and result.check != "cost"]
+    read = f" Read the remarks: {', '.join(remarks)}." if remarks else ""
+    console.print(f"{name} is {'not sound' if counts['failed'] else 'sound'}: {words}.{read}", style="bold")
     return int(counts["failed"] > 0)
 
 

@@ -239,3 +239,10 @@ def test_more_that_cannot_be(plugins, settings, message):
 def test_a_loss_has_a_name_that_is_a_word_of_its_own(name):
     with pytest.raises(OptionError, match="A loss cannot be called"):
         prepare(losses={name: lambda fake: fake.mean()}, settings=SMALL)
+
+
+def test_a_weight_and_its_directions_in_one_table_get_the_right_hint(lossbench, tmp_path):
+    (tmp_path / "both.toml").write_text('[cycle]\nweight = "step:0,1@0.3"\nweight.B2A = 0\n')
+    code, _, err = lossbench("run", "--config", "both.toml", "--print-config")
+    assert code == 2
+    assert "weights by direction stand in [NAME.weight], as A2B and B2A" in err

@@ -83,7 +83,7 @@ def examine(
         result = _tried(name, make, plugin.spec.checks.get(name))
         failed |= {name} if result.status == "failed" else set()
         yield result
-        if failed & {FIRST, "scalar"}:  # everything else would fail for the same reason
+        if failed & {FIRST, "options", "scalar"}:  # everything else would fail for the same reason
             return
     for name, remark in REMARKS.items() if not failed else ():
         with restored():

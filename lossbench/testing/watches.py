@@ -1,11 +1,12 @@
-"""What is watched while a term runs: where a graph is cut, and whether tensors of two devices meet."""
+"""What is watched while a term runs: where a graph is cut, whether tensors of two devices meet, what it keeps."""
 
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from types import FrameType
+from types import CellType, FrameType, FunctionType
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 HARMLESS = ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_")
 PRODUCTS = ("conv1d", "conv2d", "conv3d", "linear", "matmul", "bmm", "einsum", "grid_sample", "batch_norm")
+KEPT = (bool, int, float, str, list, tuple, dict, set, deque, Tensor)
 OURS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent))
 
 
@@ -53,6 +55,19 @@ class OneDevice(TorchFunctionMode):
             if len(devices := {each.device.type for each in given}) > 1:
                 raise RuntimeError(f"{func.__name__} of tensors on two devices, {' and '.join(sorted(devices))}")
         return func(*args, **(kwargs or {}))
+
+
+def kept(term: Any, depth: int = 3) -> dict[str, str]:
+    """Return what a function keeps in its closure, and in the globals that it names, as text."""
+    code = getattr(term, "__code__", None)
+    if code is None or not depth:
+        return {}
+    cells = dict(zip(code.co_freevars, term.__closure__ or (), strict=True))
+    held = {name: cell.cell_contents for name, cell in cells.items() if cell != CellType()}
+    held |= {name: term.__globals__[name] for name in code.co_names if name in term.__globals__}
+    found = {name: repr(value) for name, value in held.items() if isinstance(value, KEPT)}
+    inner = [kept(value, depth - 1) for value in held.values() if isinstance(value, FunctionType)]
+    return {name: text for each in (*inner, found) for name, text in each.items()}
 
 
 def _frames(frame: FrameType | None) -> Iterable[FrameType]:

@@ -86,7 +86,7 @@ def test_the_famous_broken_recipe_gets_the_right_sentence():
         ("canny_edges", "The graph is cut at canny_edges.py, line 17: `detach`."),
         ("hard_mask", "The graph is cut at hard_mask.py, line 16: `gt`."),
         ("closure_parameters", "computes with parameters that are not its module's"),
-        ("cpu_ramp", "fails on a GPU: "),
+        ("cpu_ramp", "would fail on a GPU: "),
         ("wrong_backward", "Along the gradient, A2B/wrong_backward says "),
         ("fast_convolutions", "Building it changes torch's matmul precision from highest to medium."),
         ("seeded_builder", "Its builder seeds the global random state of torch."),
@@ -227,3 +227,42 @@ def test_a_loss_is_checked_with_the_names_and_networks_of_a_recipe(tmp_path):
     assert check_loss("gan", recipe=str(path))
     with pytest.raises(CheckError, match=r"names: cycle asks for `rec`, the round trip; recipe .* has one direction"):
         check_loss("cycle", recipe=str(path))
+
+
+@pytest.mark.parametrize(
+    "keep", ["history.append(value.item())", "history.append(value)", "count[0] += 1", "SEEN.append(1)"]
+)
+def test_what_a_function_keeps_is_found_though_it_does_not_change_the_value(write_plugin, keep):
+    code = (
+        f"SEEN = []\ndef mine():\n    history, count = [], [0]\n    def term(fake):\n        value = fake.square().mean()\n        {keep}\n"
+        "        return value\n    return term\n@hookimpl\ndef lossbench_loss(): return LossSpec(mine)"
+    )
+    said = results(write_plugin("mine", code), "repeatable")["repeatable"]
+    assert said.status == "failed"
+    assert "in a closure or a global, and changes it" in said.message
+
+
+def test_a_cache_of_constants_is_no_state(write_plugin):
+    code = (
+        "def mine():\n    cache = {}\n    def term(fake):\n        cache.setdefault(fake.shape, fake.new_ones(1))\n"
+        "        return fake.square().mean() * cache[fake.shape][0]\n    return term\n@hookimpl\ndef lossbench_loss(): return LossSpec(mine)"
+    )
+    assert results(write_plugin("mine", code), "repeatable")["repeatable"].status == "ok"
+
+
+def test_an_error_in_the_term_gets_its_line_and_no_idle_advice(write_plugin):
+    code = "def mine():\n    def term(fake):\n        return sobell(fake)\n    return term\n@hookimpl\ndef lossbench_loss(): return LossSpec(mine)"
+    said = results(write_plugin("mine", code), "scalar")["scalar"].message
+    assert said == "A2B/mine fails on ordinary images: NameError: name 'sobell' is not defined (mine.py, line 5)."
+
+
+def test_a_default_that_does_not_fit_is_told_as_a_default():
+    said = results(HERE / "planted" / "default_of_another_type.py", "options")["options"].message
+    assert said.startswith("The default of `power`, 1.5, does not fit its type: input should be a valid integer")
+
+
+def test_images_taken_for_0_to_1_get_a_remark_that_the_verdict_points_to(lossbench, write_plugin):
+    code = "def mine():\n    def term(fake, real):\n        return (fake.clamp(0, 1) - real.clamp(0, 1)).square().mean()\n    return term\n@hookimpl\ndef lossbench_loss(): return LossSpec(mine)"
+    code, out, _ = lossbench("check", write_plugin("mine", code))
+    assert code == 0
+    assert "Read the remarks: scale." in out

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lossbench import terms
 from lossbench.checkpoint import check_plain
 from lossbench.config import flat, named, nested
-from lossbench.errors import Diverged, LossbenchError, PluginError
+from lossbench.errors import Diverged, LossbenchError, OptionError, PluginError
 from lossbench.options import declared, resolve
 from lossbench.testing.checks.seen import Failed, line_of, near, said
 from lossbench.testing.probe import Probe, own
@@ -29,8 +29,13 @@ def options(probe: Probe) -> None:
     builder, name = probe.spec.builder, probe.plugin.origin.name
     given, defaults = probe.choice.options(), {key: each.default for key, each in declared(builder).items()}
     written = {f"{name}.{key}": named(value) for key, value in given.items() if value is not None}
+    for key, value in defaults.items():
+        try:
+            resolve(builder, {key: value} if value is not None else {}, name)
+        except OptionError as error:
+            said = str(error).partition(": ")[2].partition(".")[0]
+            raise Failed(f"The default of `{key}`, {value!r}, does not fit its type: {said}.") from error
     try:
-        resolve(builder, {key: value for key, value in defaults.items() if value is not None}, name)
         read = flat(tomllib.loads(tomli_w.dumps(nested(written))))
         back = resolve(builder, {key.removeprefix(f"{name}."): value for key, value in read.items()}, name)
     except (LossbenchError, TypeError) as error:

@@ -11,10 +11,10 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 
 from lossbench import rng, terms
 from lossbench.objective import Bound
-from lossbench.testing.checks.seen import Failed, Skipped, line_of, near, said
+from lossbench.testing.checks.seen import Failed, Skipped, line_of, near, raised, said
 from lossbench.testing.probe import SEED, Look, Probe, forgetful
 from lossbench.testing.slopes import directions, size, slope
-from lossbench.testing.watches import OneDevice
+from lossbench.testing.watches import OneDevice, kept
 
 
 def repeatable(probe: Probe) -> None:
@@ -29,6 +29,10 @@ def repeatable(probe: Probe) -> None:
         second = probe.value(bound)
         if not near(first, second):
             raise Failed(f"{bound.label} gave {first:.6g}, then, after other images, {second:.6g}.")
+        before = kept(bound.term)  # by now a cache of constants is filled
+        probe.value(bound, kind="noise")
+        if changed := [name for name, text in kept(bound.term).items() if text != before.get(name)]:
+            raise Failed(f"{bound.label} keeps `{changed[0]}` in a closure or a global, and changes it.")
 
 
 def dtype(probe: Probe) -> None:
@@ -68,7 +72,7 @@ def bf16(probe: Probe) -> None:
     """Takes bf16 images, and gives nearly what it gives in float32.
 
     In a loop of one's own images may be bf16. Say `image.float()` first where precision matters or an operation does
-    not know bf16 (FFT, linalg, quantile).
+    not know bf16 (FFT, linalg, quantile); a constant of your own is `kernel.to(image)`.
     """
     for bound, lower in zip(probe.ready(), probe.ready(torch.bfloat16), strict=True):
         reference = probe.value(bound)
@@ -109,6 +113,6 @@ def _on_gpu(probe: Probe, bound: Bound) -> None:
     except (RuntimeError, TypeError) as error:
         if "device" not in str(error) or "hasPrimaryContext" in str(error):
             raise Skipped(f"it can only be tried on a GPU ({line_of(error):.80})") from error
-        raise Failed(f"{bound.label} fails on a GPU: {line_of(error)}.") from error
+        raise Failed(f"{bound.label} would fail on a GPU: {raised(error, bound)}.") from error
     if away := [label for label, value in parts.items() if value.device.type != "cuda"]:
         raise Failed(f"{away[0]} is on the CPU for images on a GPU.")

@@ -31,7 +31,9 @@ def said(bound: Bound, where: str, mend: str | None = None) -> Iterator[None]:
     except PluginError as error:
         raise Failed(f"{error}", mend and "") from error
     except (Exception, SystemExit) as error:
-        raise Failed(f"{bound.label} fails{where}: {raised(error, bound)}.", mend) from error
+        typed_wrong = isinstance(error, NameError | AttributeError | TypeError | ImportError)
+        seen = f"{bound.label} fails{where}: {raised(error, bound)}."
+        raise Failed(seen, "" if mend and typed_wrong else mend) from error
 
 
 def raised(error: BaseException, bound: Bound | None = None) -> str:
