@@ -33,7 +33,8 @@ class Choice:
         """Return the builder's options, validated, defaults filled in."""
         given = {key: value for key, value in self.settings.items() if key.partition(".")[0] != "weight"}
         spec, name = self.plugin.spec, self.plugin.origin.name
-        if asked := [each for each in inspect.signature(spec.builder).parameters if each in MEANING]:
+        parameters = inspect.signature(spec.builder).parameters.items()
+        if asked := [name for name, each in parameters if name in MEANING and each.kind is not each.KEYWORD_ONLY]:
             raise PluginError(
                 f"{self.plugin.origin}: what LossSpec is given asks for `{asked[0]}`, as a term does. Give it the "
                 "builder itself, not what that returns: LossSpec(builder), not LossSpec(builder())."

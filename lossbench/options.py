@@ -14,8 +14,6 @@ from lossbench.errors import OptionError, PluginError, near_miss
 
 M = TypeVar("M", bound=pydantic.BaseModel)
 STRICT = pydantic.ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False, validate_default=False)
-
-
 PLAIN = (bool, int, float, str, Path, type(None))
 
 

@@ -107,3 +107,17 @@ def test_only_the_types_of_options_have_to_be_known(tiny, write_plugin):
         PluginError, match=r"Option `power`: its type cannot be read, name 'NotImported' is not defined. Import it"
     ):
         tiny(f"cycle,{write_plugin('mine', code)}")
+
+
+def test_an_option_may_be_called_as_an_image_is(tiny, write_plugin):
+    code = "def mine(*, target: float = 0.5):\n    return lambda fake: (fake.mean() - target).square()\n@hookimpl\ndef lossbench_loss(): return LossSpec(mine)"
+    assert tiny(f"cycle,{write_plugin('mine', code)}", mine__target=0.1).config.everything()["mine.target"] == 0.1
+
+
+def test_a_builder_that_was_called_is_told(tiny, write_plugin):
+    code = "def mine():\n    def term(fake):\n        return fake.mean()\n    return term\n@hookimpl\ndef lossbench_loss(): return LossSpec(mine())"
+    with pytest.raises(
+        PluginError,
+        match=r"mine.py: what LossSpec is given asks for `fake`, as a term does. Give it the builder itself",
+    ):
+        tiny(f"cycle,{write_plugin('mine', code)}")
