@@ -93,13 +93,14 @@ def run(
         list[str] | None,
         Option(help="Losses in order, by name or file: cycle,idt,./tv.py.", autocompletion=completion.losses),
     ] = None,
-    data: Annotated[str | None, Option(help="A folder with trainA trainB testA testB, or a built-in set.")] = None,
+    data: Annotated[str | None, Option(help="A folder with trainA trainB testA testB, or with train test of pairs; or a built-in set.")] = None,
     paired_test: Annotated[bool, Option("--paired-test", help="testA and testB are pairs by file name.")] = False,
     skip_bad: Annotated[bool, Option("--skip-bad", help="Go on without images that cannot be used.")] = False,
     recipe: Annotated[
         str | None, Option(help="What is trained.  [default: cyclegan]", autocompletion=completion.recipes)
     ] = None,
     preset: Annotated[str | None, Option(help="Weights as in junyanz or mmagic.")] = None,
+    direction: Annotated[str | None, Option(help="A2B or B2A (AtoB, BtoA), where a recipe has one.")] = None,
     size: Annotated[int | None, Option(help="Image side in px.")] = None,
     load_size: Annotated[int | None, Option(help="Side that crops are cut from, px.")] = None,
     batch: Annotated[int | None, Option(help="Images of each domain per step.")] = None,
@@ -130,6 +131,7 @@ def run(
 
     flags = {
         "data.dir": data, "data.size": size, "data.load_size": load_size, "data.paired_test": paired_test or None,
+        "data.direction": direction,
         "data.skip_bad": skip_bad or None,
         "train.batch": batch, "train.steps": steps, "train.epochs": epochs, "train.every": every, "train.seed": seed,
         "train.device": device, "train.precision": precision, "train.strategy": strategy,

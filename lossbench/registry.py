@@ -20,9 +20,19 @@ import pluggy
 from lossbench import hookspecs
 from lossbench.errors import PluginError, UnknownPlugin, near_miss
 
-HOOKS = {"losses": "lossbench_loss", "recipes": "lossbench_recipe", "observers": "lossbench_observer"}
+HOOKS = {
+    "losses": "lossbench_loss",
+    "recipes": "lossbench_recipe",
+    "observers": "lossbench_observer",
+    "weights": "lossbench_weights",
+}
 FILE_MODULE = "lossbench_file_"  # what the module of an unpackaged plugin is called
-SPECS: dict[str, Any] = {"losses": hookspecs.LossSpec, "recipes": hookspecs.Recipe, "observers": Callable}
+SPECS: dict[str, Any] = {
+    "losses": hookspecs.LossSpec,
+    "recipes": hookspecs.Recipe,
+    "observers": Callable,
+    "weights": hookspecs.Weights,
+}
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Direction = Annotated[
+    Literal["A2B", "B2A"], BeforeValidator(lambda word: {"AtoB": "A2B", "BtoA": "B2A"}.get(str(word), word))
+]
 
 
 class Section(BaseModel):
@@ -25,6 +29,9 @@ class TrainSettings(Section):
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second beta")
     constant: float = Field(0.5, ge=0, le=1, description="share of the run before the learning rate falls to 0")
     device: str = Field("cpu", description="cpu, cuda, cuda:1, mps")
+    conditional: bool | None = Field(
+        None, description="whether the discriminator is shown the source beside the image; as the recipe says"
+    )
     precision: Literal["float32", "float64", "bf16"] = Field(
         "float32", description="of the networks; losses stay float32 unless they opt in"
     )
@@ -38,7 +45,9 @@ class TrainSettings(Section):
 class DataSettings(Section):
     """The images."""
 
-    dir: str = Field("shapes", description="a folder with trainA trainB testA testB, or a built-in set")
+    dir: str = Field("shapes", description="a folder of images, or a built-in set")
+    test: str = Field("test", description="its side to test on: val for valA valB, or val")
+    direction: Direction | None = Field(None, description="A2B or B2A, in recipes with one")
     size: int = Field(256, ge=4, le=8192, description="side of what networks see, px")
     load_size: int = Field(286, ge=4, le=8192, description="side of what crops are cut from, px")
     flip: bool = Field(True, description="flip half of the training images")

@@ -243,7 +243,7 @@ class Trainer:
         views: dict[str, Views] = {}
         for direction in self.objective.recipe.directions:
             source, target = direction.split("2")
-            given: dict[str, Any] = {"real": batch[source], "target": batch[target], "G": self.networks.G[direction]}
+            given: dict[str, Any] = {"real": batch[source], "target": batch.get(target), "G": self.networks.G[direction]}
             given |= {"G_inverse": self.networks.G.get(f"{target}2{source}"), "D": self.networks.D.get(direction)}
             given["progress"] = self.progress_tensor(step)
             views[direction] = Views(how.tables[direction], given, once, self.within(step, direction))

@@ -26,11 +26,12 @@ PLAIN: Table = {
     "pred_fake": lambda D, seen_fake: D(seen_fake),
     "pred_real": lambda D, seen_real: D(seen_real),
 }
-CONDITIONAL: Table = PLAIN | {
+CONDITIONAL: Table = {  # these are laid over the one above: what D sees in a conditional recipe,
     "seen_fake": lambda real, fake: torch.cat((real, fake), dim=1),
     "seen_real": lambda real, target: torch.cat((real, target), dim=1),
 }
-FUSED: Table = {  # laid over one of the tables above: both of a generator's batches in one
+PAIRED: Table = {"truth": lambda target: target}  # what a paired recipe has besides,
+FUSED: Table = {  # and both of a generator's batches in one
     "both": lambda G, real, target: G(torch.cat((real, target))),
     "fake": lambda both, real: both[: len(real)],
     "idt": lambda both, real: both[len(real) :],
@@ -40,6 +41,7 @@ CRITIC: Table = {name: PLAIN[name] for name in ("pred_fake", "pred_real")}
 MEANING = {
     "real": "a batch of source images",
     "target": "a batch of target-domain images",
+    "truth": "what the translation should be",
     "fake": "the translation",
     "rec": "the round trip",
     "idt": "the identity",

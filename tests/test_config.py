@@ -79,7 +79,7 @@ def test_epochs_and_steps_together_are_refused():
             {"cycle.pover": 2},
             r"cycle has no option `pover`. Options of cycle: , weight=10.0|cycle has no option `pover`",
         ),
-        ({"data.size": 30}, r"data.size=30: the generator returns 32 px. Use a --size divisible by 4."),
+        ({"data.size": 30}, r"data.size=30: this generator takes multiples of 4 px. Use --size 32."),
         ({"data.size": 8}, r"data.size=8: these networks cannot take such images"),
         ({"data.load_size": 32}, r"data.load_size=32 is less than data.size=64"),
         ({"model.generator": "unet"}, r"model.generator='unet': write resnet_9blocks"),
@@ -200,7 +200,7 @@ def test_a_repeated_run_may_be_given_another_length_or_fewer_losses(tmp_path):
 
 def test_settings_that_decide_by_themselves_are_named():
     assert (
-        "# Not set, so decided by themselves: gan.critic_steps, train.epochs" in prepare(settings=SMALL).config.toml()
+        "# Not set, so decided by themselves: data.direction, gan.critic_steps, train.epochs" in prepare(settings=SMALL).config.toml()
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from lossbench.views import CONDITIONAL, CRITIC, CRITIC_NAMES, FUSED, MEANING, PLAIN, Once, Views, closure, needs
+from lossbench.views import CONDITIONAL, CRITIC, CRITIC_NAMES, FUSED, MEANING, PAIRED, PLAIN, Once, Views, closure, needs
 
 
 def views(table=PLAIN, **given):
@@ -60,7 +60,7 @@ def test_fused_views_run_a_generator_once_for_both_images():
 
 def test_a_conditional_discriminator_is_shown_pairs():
     real, target = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
-    seen = views(CONDITIONAL, real=real, target=target, G=lambda image: image + 5)
+    seen = views(PLAIN | CONDITIONAL, real=real, target=target, G=lambda image: image + 5)
     assert seen["seen_fake"][0, :, 0, 0].tolist() == [0, 0, 0, 5, 5, 5]
     assert seen["seen_real"][0, :, 0, 0].tolist() == [0, 0, 0, 1, 1, 1]
 
@@ -130,5 +130,5 @@ def test_once_keys_on_autocast():
 
 
 def test_every_name_has_a_meaning():
-    assert set(PLAIN) | set(CRITIC_NAMES) | {"real", "target", "G", "G_inverse"} == set(MEANING)
+    assert set(PLAIN) | set(PAIRED) | set(CRITIC_NAMES) | {"real", "target", "G", "G_inverse"} == set(MEANING)
     assert set(CRITIC) <= set(CRITIC_NAMES)

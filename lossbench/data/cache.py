@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 from pydantic import BaseModel
 from torch import Tensor
 
-from lossbench.data.images import File, Image, Unreadable, Unusable, attempt, decode, square
+from lossbench.data.images import File, Image, Unreadable, Unusable, attempt, decode, part_of, square
 from lossbench.errors import LossbenchError, refusal
 from lossbench.files import write_file, write_json
 
@@ -104,8 +104,12 @@ def clear() -> float:
 
 
 def _key(files: Sequence[File], size: int) -> str:
-    content = [VERSION, PIL.__version__, cv2.__version__, size, [file.sha256 for file in files]]
+    content = [VERSION, PIL.__version__, cv2.__version__, size, [_what(file) for file in files]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def _what(file: File) -> str:
+    return file.sha256 if file.part == "whole" else f"{file.sha256} {file.part}"
 
 
 def _open(key: str, size: int, count: int) -> tuple[Tensor, dict[int, str]] | None:
@@ -153,4 +157,4 @@ def _build(key: str, files: Sequence[File], size: int, name: str) -> None:
 
 def _squares(files: Sequence[File], size: int) -> Iterator[Image | Unusable]:
     """Give [3, size, size] for each file, or why not."""
-    return attempt(lambda file: square(decode(file.path, file.sha256), size), files)
+    return attempt(lambda file: square(part_of(decode(file.path, file.sha256), file.part), size), files)

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import PIL.Image as Pillow
@@ -38,6 +38,7 @@ except ImportError as error:  # slim images lack the system's libGL
 T = TypeVar("T")
 R = TypeVar("R")
 
+Part = Literal["whole", "left", "right"]
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # by content; the ending of a name proves nothing
@@ -61,7 +62,14 @@ class File:
 
     path: Path
     sha256: str
-    side: int  # px, the shorter
+    width: int  # px
+    height: int
+    part: Part = "whole"
+
+    @property
+    def side(self) -> int:
+        """Return the shorter side of the image, or of its half, px."""
+        return min(self.width if self.part == "whole" else self.width // 2, self.height)
 
 
 def image_paths(folder: Path) -> list[Path]:
@@ -106,6 +114,12 @@ def decode(path: Path, sha256: str | None = None) -> Image:
     with _opened(content) as image:
         image.load()
         return _rgb(_turned(image))
+
+
+def part_of(image: Image, part: Part) -> Image:
+    """Return an image, or a half of it."""
+    half = image.shape[1] // 2
+    return {"whole": image, "left": image[:, :half], "right": image[:, half:]}[part]
 
 
 def resized(images: Sequence[Image], size: int) -> Tensor:
@@ -161,7 +175,7 @@ def _quiet() -> Iterator[None]:
 def _look(path: Path) -> File:
     content = _content(path)
     with _opened(content) as image:
-        return File(path, hashlib.sha256(content).hexdigest(), min(image.size))
+        return File(path, hashlib.sha256(content).hexdigest(), *image.size)
 
 
 @contextmanager

@@ -8,7 +8,8 @@ circularity is wrong.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,6 @@ TRAIN = 400
 TEST = 64
 SQUASH = 1.8
 VARIANTS = ("shapes", "shapes-same", "shapes-squash")
-DEFAULTS = {
-    "data.flip": False,  # the stripes keep their place
-    "train.steps": 500,
-    "train.lr": 5e-4,  # a short run
-    "model.generator": "resnet_3blocks",
-    "model.ngf": 32,
-    "model.ndf": 32,
-}
 
 Floats = NDArray[np.float64]
 
@@ -89,20 +82,26 @@ def style_b(shapes: Ellipses, draw: np.random.Generator) -> list[Image]:
 
 @dataclass(frozen=True)
 class Shapes:
-    """The source of ``shapes`` or one of its controls."""
+    """The source of ``shapes`` or one of its controls.
+
+    ``paired``: B's training images are the truth for A's. ``quick``: settings that make a run on these images short.
+    """
 
     variant: str
     seed: int
+    paired: bool = False
+    quick: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def defaults(self, size: int | None) -> dict[str, Any]:
-        """Return what makes a first run short: about two minutes on two cores."""
-        return DEFAULTS | {"data.size": size or SIZE, "data.load_size": size or SIZE}
+        """Return what suits these images: no flip, since the stripes keep their place, and no crop."""
+        return {**self.quick, "data.flip": False, "data.size": size or SIZE, "data.load_size": size or SIZE}
 
     def dataset(self, size: int, load_size: int) -> Dataset:
         """Draw at 64 px; another size is resized."""
         draw = np.random.default_rng([self.seed, VARIANTS.index(self.variant)])
         train_a = discs(TRAIN, draw)
         train_b = ellipses(TRAIN, draw) if self.variant == "shapes" else discs(TRAIN, draw)
+        train_b = train_a if self.paired else train_b
         test = truth = discs(TEST, draw)
         if self.variant == "shapes-squash":
             train_b, truth = train_b.squashed(), test.squashed()

@@ -1,8 +1,23 @@
-"""Generators and discriminators of the reference CycleGAN, and what the trainer wants to know of a network."""
+"""Generators and discriminators of the papers, and what the trainer wants to know of a network."""
 
 from lossbench.networks.build import Networks, build, check
 from lossbench.networks.discriminators import patch_discriminator
 from lossbench.networks.generators import resnet, resnet_generator
-from lossbench.networks.network import Network
+from lossbench.networks.network import Init, Network, Norm, initialised, normed
+from lossbench.networks.unet import unet, unet_generator
 
-__all__ = ["Network", "Networks", "build", "check", "patch_discriminator", "resnet", "resnet_generator"]
+__all__ = [
+    "Init",
+    "Network",
+    "Networks",
+    "Norm",
+    "build",
+    "check",
+    "initialised",
+    "normed",
+    "patch_discriminator",
+    "resnet",
+    "resnet_generator",
+    "unet",
+    "unet_generator",
+]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from lossbench import rng
 from lossbench.errors import LossbenchError, OptionError
@@ -44,11 +43,6 @@ def build(recipe: Recipe, options: Mapping[str, Any], judged: Iterable[str], see
 def _made(builder: Any, channels: int, options: Mapping[str, Any], *key: object) -> Network:
     with rng.isolated(*key):
         network: Network = builder(channels, **{name: options[name] for name in declared(builder)})
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not module.weight.is_meta:
-                nn.init.normal_(module.weight, 0.0, 0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
     return network
 
 
@@ -63,6 +57,10 @@ def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
         raise OptionError(
             f"model: such networks cannot be built ({str(error).splitlines()[0]:.100}). Use smaller numbers."
         ) from error
+    multiple = networks.G[recipe.directions[0]].multiple
+    if size % multiple:
+        near = max(multiple, round(size / multiple) * multiple)
+        raise OptionError(f"data.size={size}: this generator takes multiples of {multiple} px. Use --size {near}.")
     image = torch.zeros(1, CHANNELS, size, size, device="meta")
     try:
         fake = networks.G[recipe.directions[0]](image)
@@ -75,4 +73,4 @@ def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
             "discriminator with fewer layers: --set model.n_layers=2."
         ) from error
     if fake.shape != image.shape:
-        raise OptionError(f"data.size={size}: the generator returns {fake.shape[-1]} px. Use a --size divisible by 4.")
+        raise OptionError(f"data.size={size}: the generator returns {fake.shape[-1]} px. Use a --size that it keeps.")

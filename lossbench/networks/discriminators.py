@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import nn
 
-from lossbench.networks.network import Network
+from lossbench.networks.network import Init, Network, Norm, initialised, normed
 
 
 def patch_discriminator(
@@ -16,35 +16,36 @@ def patch_discriminator(
     discriminator: Literal["n_layers", "pixel"] = "n_layers",
     ndf: PositiveInt = 64,
     n_layers: PositiveInt = 3,
+    norm: Norm = "instance",
+    init: Init = "normal",
 ) -> Network:
     """[B, C, H, W] -> [B, 1, h, w], one answer a patch.
 
-    ``n_layers`` 3 looks at patches of 70 x 70 px (256 px in, 30 x 30 out); ``pixel`` judges each pixel by itself.
-    ``ndf``: channels of the first layer.
+    ``n_layers`` 3 looks at patches of 70 x 70 px (256 px in, 30 x 30 out), 1 at 16 x 16, 5 at 286 x 286; ``pixel``
+    judges each pixel by itself. ``ndf``: channels of the first layer.
     """
-    return n_layer_patches(channels, ndf, n_layers) if discriminator == "n_layers" else pixels(channels, ndf)
+    patches = discriminator == "n_layers"
+    network = n_layer_patches(channels, ndf, n_layers, norm) if patches else pixels(channels, ndf, norm)
+    return initialised(network, init)
 
 
-def n_layer_patches(channels: int, ndf: int, n_layers: int) -> Network:
+def n_layer_patches(channels: int, ndf: int, n_layers: int, norm: Norm) -> Network:
     """PatchGAN: ``n_layers`` strided 4 x 4 convolutions, two more at stride 1; channels double up to 8 ndf."""
     widths = [ndf * min(2**n, 8) for n in range(n_layers + 1)]
     layers: list[nn.Module] = [nn.Conv2d(channels, ndf, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
     for n in range(1, n_layers + 1):
         stride = 2 if n < n_layers else 1
-        layers += [
-            nn.Conv2d(widths[n - 1], widths[n], 4, stride=stride, padding=1),
-            nn.InstanceNorm2d(widths[n]),
-            nn.LeakyReLU(0.2, inplace=True),
-        ]
+        convolution = nn.Conv2d(widths[n - 1], widths[n], 4, stride=stride, padding=1)
+        layers += [*normed(convolution, norm), nn.LeakyReLU(0.2, inplace=True)]
     return Network(nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, padding=1)))
 
 
-def pixels(channels: int, ndf: int) -> Network:
+def pixels(channels: int, ndf: int, norm: Norm) -> Network:
     """PixelGAN: 1 x 1 convolutions only."""
     return Network(
         nn.Sequential(
             nn.Conv2d(channels, ndf, 1), nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(ndf, 2 * ndf, 1), nn.InstanceNorm2d(2 * ndf), nn.LeakyReLU(0.2, inplace=True),
+            *normed(nn.Conv2d(ndf, 2 * ndf, 1), norm), nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(2 * ndf, 1, 1),
         )
     )  # fmt: skip

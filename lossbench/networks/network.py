@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -13,18 +13,24 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 LARGE = 128 * 128  # px of an image from which on it is worth saving memory
+SPREAD = 0.02  # of initial weights
+
+Init = Literal["normal", "xavier"]
+Norm = Literal["instance", "batch"]
+M = TypeVar("M", bound=nn.Module)
 
 
 class Network(nn.Module):
     """Layers in a row, [B, C, H, W] -> [B, C', H', W'].
 
     Under ``autocast`` it computes in that type, and returns its input's. A ``lean`` network keeps no padded copy of
-    what a large image becomes: the backward pads again, to the same bits.
+    what a large image becomes: the backward pads again, to the same bits. It takes sides that are ``multiple``s, px.
     """
 
-    def __init__(self, layers: nn.Sequential) -> None:
+    def __init__(self, layers: nn.Sequential, multiple: int = 1) -> None:
         super().__init__()
         self.layers = layers
+        self.multiple = multiple
         self.autocast: torch.dtype | None = None
         self.lean = False
         for module in self.modules():
@@ -60,6 +66,34 @@ class Network(nn.Module):
     def counts(self) -> bool:
         """Whether a forward in training changes state, and depends on the batch (batch norm)."""
         return any(isinstance(module, _BatchNorm) for module in self.modules())
+
+
+def normed(convolution: nn.Conv2d | nn.ConvTranspose2d, norm: Norm) -> tuple[nn.Module, nn.Module]:
+    """Return a convolution and the norm behind it.
+
+    Batch norm has the convolution's bias in its own, and takes the statistics of the batch before it in translation
+    too, as pix2pix does (Isola et al., 2017, section 3.3).
+    """
+    channels = convolution.out_channels
+    if norm == "instance":
+        return convolution, nn.InstanceNorm2d(channels)
+    convolution.bias = None
+    return convolution, nn.BatchNorm2d(channels, track_running_stats=False)
+
+
+def initialised(module: M, init: Init = "normal") -> M:
+    """Give every convolution initial weights, N(0, 0.02) or Xavier's of gain 0.02, biases 0, and return the module."""
+    for each in module.modules():
+        if isinstance(each, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and not each.weight.is_meta:
+            if init == "normal":
+                nn.init.normal_(each.weight, 0.0, SPREAD)
+            else:
+                nn.init.xavier_normal_(each.weight, SPREAD)
+            if each.bias is not None:
+                nn.init.zeros_(each.bias)
+        elif isinstance(each, _BatchNorm) and not each.weight.is_meta:
+            nn.init.normal_(each.weight, 1.0, SPREAD)
+    return module
 
 
 def _remember(pad: nn.ReflectionPad2d, given: tuple[Tensor], padded: Tensor) -> None:

@@ -17,6 +17,15 @@ def defaults(size: int) -> Mapping[str, Any]:
     }
 
 
+QUICK = {
+    "train.steps": 500,
+    "train.lr": 5e-4,
+    "model.generator": "resnet_3blocks",
+    "model.ngf": 32,
+    "model.ndf": 32,
+}  # about two minutes on two cores
+
+
 def junyanz(*, lambda_A: float = 10.0, lambda_B: float = 10.0, lambda_idt: float = 0.5) -> Mapping[str, float]:
     """Weights as pytorch-CycleGAN-and-pix2pix multiplies them.
 
@@ -43,5 +52,6 @@ def lossbench_recipe() -> Recipe:
         networks=(resnet_generator, patch_discriminator),
         losses=("cycle", "idt"),
         defaults=defaults,
+        quick=QUICK,
         presets={"junyanz": junyanz, "mmagic": mmagic},
     )

@@ -150,8 +150,8 @@ def test_a_missing_folder_is_told_what_to_give_instead(tmp_path):
     with pytest.raises(DataError) as error:
         Folders(tmp_path / "nowhere", paired_test=False)
     assert str(error.value) == (
-        f"No folder {tmp_path / 'nowhere'}. --data takes a folder that holds trainA, trainB, testA, testB, "
-        "or one of the built-in sets: shapes, shapes-same, shapes-squash."
+        f"No folder {tmp_path / 'nowhere'}. --data takes a folder of images, or one "
+        "of the built-in sets: shapes, shapes-same, shapes-squash."
     )
 
 
@@ -165,7 +165,10 @@ def test_every_missing_side_is_named(tmp_path):
         save(tmp_path / side / "x.png", flat())
     with pytest.raises(DataError) as error:
         Folders(tmp_path, paired_test=False)
-    assert str(error.value) == (f"{tmp_path} lacks trainB, testA. It needs the folders trainA, trainB, testA, testB.")
+    assert str(error.value) == (
+        f"{tmp_path} lacks trainB, testA. It needs the folders trainA, trainB, testA, testB, or train and test with "
+        "pairs side by side."
+    )
 
 
 def test_a_folder_without_images_is_told_the_known_endings(tmp_path):
