@@ -6,18 +6,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lossbench.errors import DataError, Diverged, LossbenchError, OptionError, PluginError, RunError
-from lossbench.hookspecs import Adversary, LossSpec, Recipe, Term, Weight, hookimpl
+from lossbench.hookspecs import Adversary, Download, LossSpec, Recipe, Term, Weight, Weights, hookimpl
 
 if TYPE_CHECKING:
+    from lossbench.data import read_image
     from lossbench.objective import load_loss
     from lossbench.prepare import Run
     from lossbench.run import train
     from lossbench.translation import evaluate, translate
+    from lossbench.weights import pretrained
 
 __all__ = [
     "Adversary",
     "DataError",
     "Diverged",
+    "Download",
     "LossSpec",
     "LossbenchError",
     "OptionError",
@@ -27,9 +30,12 @@ __all__ = [
     "RunError",
     "Term",
     "Weight",
+    "Weights",
     "evaluate",
     "hookimpl",
     "load_loss",
+    "pretrained",
+    "read_image",
     "train",
     "translate",
 ]
@@ -39,6 +45,8 @@ def __getattr__(name: str) -> Any:
     """Import what needs torch only when it is asked for."""
     homes = {
         "load_loss": "objective",
+        "pretrained": "weights",
+        "read_image": "data",
         "Run": "prepare",
         "train": "run",
         "evaluate": "translation",

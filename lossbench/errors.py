@@ -28,6 +28,10 @@ class PluginError(LossbenchError):
     """A plugin that cannot be found, loaded or run."""
 
 
+class Unfit(PluginError):
+    """A loss that asks for what a recipe does not have."""
+
+
 class UnknownPlugin(PluginError):
     """A name that is not installed, or a file that is not there."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from torch import nn
 
 from lossbench import rng
-from lossbench.errors import LossbenchError, OptionError, PluginError, near_miss
+from lossbench.errors import LossbenchError, OptionError, PluginError, Unfit, near_miss
 from lossbench.hookspecs import Adversary, LossSpec, Recipe, Term
 from lossbench.options import only, resolve
 from lossbench.registry import Origin, Plugin, load
@@ -152,6 +153,7 @@ class Objective:
                 "term": bound.label,
                 "weight": _shown(bound.weight) if bound.scaled else 1.0,
                 "options": {key: _plain(value) for key, value in bound.options.items()},
+                "files": {key: content for key, value in bound.options.items() if (content := _content(value))},
                 "asks": list(bound.needs),
                 "source": bound.origin.source,
                 "distribution": bound.origin.distribution,
@@ -213,7 +215,7 @@ def _bind(choice: Choice, recipe: Recipe, seed: int, recipe_name: str) -> list[B
             sides = {"generator": adversary.generator, "discriminator": adversary.discriminator}
         for side, term in sides.items():
             if term is not None:
-                _check_term(term, side, origin, recipe, recipe_name)
+                _check_term(term, side, origin, recipe, recipe_name, options)
                 scaled = side == "generator" or sides["generator"] is None
                 place = (direction, origin, side, term, needs(term), options, weights[direction], scaled)
                 bound.append(Bound(*place, spec.autocast, adversary))
@@ -233,7 +235,9 @@ def _uses_D(bound: Bound, recipe: Recipe) -> bool:
     return "D" in {name.removeprefix("other_") for name in closure(bound.needs, table(recipe))}
 
 
-def _check_term(term: Any, side: Side, origin: Origin, recipe: Recipe, recipe_name: str) -> None:
+def _check_term(
+    term: Any, side: Side, origin: Origin, recipe: Recipe, recipe_name: str, options: Collection[str]
+) -> None:
     """Refuse a term that asks for a name which this side of this recipe does not have."""
     name = origin.name
     if not callable(term):
@@ -261,16 +265,17 @@ def _check_term(term: Any, side: Side, origin: Origin, recipe: Recipe, recipe_na
         if not both_ways and (asked != plain or {"rec", "G_inverse"} & {asked}):
             meaning = MEANING[plain] if asked == plain else "the opposite direction"
             way = f"recipe {recipe_name} has one direction, {recipe.directions[0]}, and no way back"
-            raise PluginError(f"{name} asks for `{asked}`, {meaning}; {way}. Drop {name}, or use --recipe cyclegan.")
+            raise Unfit(f"{name} asks for `{asked}`, {meaning}; {way}. Drop {name}, or use --recipe cyclegan.")
         if plain == "truth" and not recipe.paired:
-            raise PluginError(
+            raise Unfit(
                 f"{name} asks for `{asked}`, {MEANING[plain]}; recipe {recipe_name} is unpaired, so nothing says. "
                 f"Drop {name}, or use --recipe pix2pix."
             )
         if not recipe.targets and "target" in closure((plain,), table(recipe)):
-            raise PluginError(
+            way = f", or set an option with which it does not: {', '.join(options)}" if options else ""
+            raise Unfit(
                 f"{name} asks for `{asked}`, {MEANING[plain]}; recipe {recipe_name} has no images of a target domain. "
-                f"Drop {name}, or use --recipe cyclegan."
+                f"Drop {name}, use --recipe cyclegan{way}."
             )
 
 
@@ -295,6 +300,11 @@ def _shown(weight: float | Callable[[float], float]) -> float | str:
     if isinstance(weight, Schedule):
         return str(weight)
     return "schedule" if callable(weight) else weight
+
+
+def _content(value: Any) -> str | None:
+    """Return the sha256 of the file that a value names, if it does."""
+    return hashlib.sha256(value.read_bytes()).hexdigest() if isinstance(value, Path) and value.is_file() else None
 
 
 def _plain(value: Any) -> Any:

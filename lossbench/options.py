@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 
@@ -54,6 +54,8 @@ def model(function: Callable[..., Any], who: str) -> type[pydantic.BaseModel]:
                 f"{who}: option `{name}` is of type {strange[0].__name__}, which no TOML file can hold. Options are "
                 "bool, int, float, str, Literal, tuple, Path or Callable."
             )
+        elif Path in _types(kind):
+            kind = Annotated[kind, pydantic.AfterValidator(_from_anywhere)]
         fields[name] = (kind, parameter.default)
     return pydantic.create_model("Options", __config__=STRICT, **fields)
 
@@ -97,6 +99,11 @@ def _evaluated(option: inspect.Parameter, function: Callable[..., Any]) -> inspe
         raise PluginError(
             f"Option `{option.name}`: its type cannot be read, {error}. Import it, and not under TYPE_CHECKING."
         ) from error
+
+
+def _from_anywhere(path: Path | None) -> Path | None:
+    """Return a path that means the same from any folder, so that config.toml repeats the run from anywhere."""
+    return path.resolve() if path and path.exists() else path
 
 
 def _types(kind: Any) -> list[type]:

@@ -58,12 +58,11 @@ def opening(run: Run) -> dict[str, Any]:
 
 def _identity(run: Run, dotted: Mapping[str, Any]) -> str:
     """Return a hash of what decides the result: settings and images, not where they lie or what computes."""
-    decides = {
-        key: value
-        for key, value in unobserved(dotted).items()
-        if key not in ("data.dir", "train.device", "train.every", "train.keep")
-    }
-    content = json.dumps([decides, run.objective.describe(), run.dataset.fingerprint], sort_keys=True)
+    paths = {key for key, value in run.config.everything().items() if isinstance(value, Path)}
+    aside = {"data.dir", "train.device", "train.every", "train.keep", *paths}
+    decides = {key: value for key, value in unobserved(dotted).items() if key not in aside}
+    terms = [{key: term[key] for key in term if key not in ("options", "source")} for term in run.objective.describe()]
+    content = json.dumps([decides, terms, run.dataset.fingerprint], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

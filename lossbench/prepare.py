@@ -117,8 +117,8 @@ def _source(given: Mapping[str, Any], recipe: Recipe) -> Source:
         seed = seed if isinstance(seed, int) and seed >= 0 else 0  # refused when its section is validated
         return Shapes(where, seed, recipe.paired, recipe.quick)
     flags = {key: bool(given.get(f"data.{key}", False)) for key in ("paired_test", "skip_bad")}
-    domains = "AB" if recipe.targets else "A"
-    return Folders(Path(where), **flags, paired=recipe.paired, domains=domains, test=str(given.get("data.test", "test")))
+    domains, test = "AB" if recipe.targets else "A", str(given.get("data.test", "test"))
+    return Folders(Path(where), **flags, paired=recipe.paired, domains=domains, test=test)
 
 
 def _check_replaced(config: Config, objective: Objective, given: Mapping[str, Any]) -> None:

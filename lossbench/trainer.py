@@ -243,9 +243,9 @@ class Trainer:
         views: dict[str, Views] = {}
         for direction in self.objective.recipe.directions:
             source, target = direction.split("2")
-            given: dict[str, Any] = {"real": batch[source], "target": batch.get(target), "G": self.networks.G[direction]}
-            given |= {"G_inverse": self.networks.G.get(f"{target}2{source}"), "D": self.networks.D.get(direction)}
-            given["progress"] = self.progress_tensor(step)
+            given: dict[str, Any] = {"real": batch[source], "target": batch.get(target)}
+            given |= {"G": self.networks.G[direction], "G_inverse": self.networks.G.get(f"{target}2{source}")}
+            given |= {"D": self.networks.D.get(direction), "progress": self.progress_tensor(step)}
             views[direction] = Views(how.tables[direction], given, once, self.within(step, direction))
         if len(views) == 2:
             one, other = views.values()

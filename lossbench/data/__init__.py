@@ -1,6 +1,6 @@
 """Images: two domains with a training and a test side, from folders or the built-in set."""
 
-from lossbench.data.batches import Batches, to_tensor, to_uint8
+from lossbench.data.batches import Batches, read_image, to_tensor, to_uint8
 from lossbench.data.dataset import Dataset, Source
 from lossbench.data.folders import Folders
 from lossbench.data.images import image_paths, read_images, refuse, resized, write_image
@@ -14,6 +14,7 @@ __all__ = [
     "Shapes",
     "Source",
     "image_paths",
+    "read_image",
     "read_images",
     "refuse",
     "resized",

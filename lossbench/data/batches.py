@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lossbench import rng
+from lossbench.data.images import read_images, refuse, shorter
 
 
 class Batches:
@@ -48,6 +50,18 @@ class Batches:
             self._orders = {key: order for key, order in self._orders.items() if key[0] != who or key[1] == turn - 1}
             self._orders[who, turn] = torch.randperm(count, generator=rng.stream(self.seed, turn, "order", who))
         return int(self._orders[who, turn][place])
+
+
+def read_image(path: str | Path, size: int | None = None) -> Tensor:
+    """Return an image file as float32 [1, 3, H, W] in [-1, 1]; with ``size``, its shorter side brought to so many px.
+
+    Raises:
+        DataError: it is no image, or cannot be read.
+    """
+    images, bad = read_images([Path(path)])
+    refuse(bad, 1, "Name an image.")
+    pixels = images[0] if size is None else shorter(images[0], size)
+    return to_tensor(torch.from_numpy(pixels).permute(2, 0, 1)[None])
 
 
 def to_tensor(images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Folders of images: ``trainA trainB testA testB``, or ``train test`` with pairs side by side; decoded into the cache."""
+"""Folders ``trainA trainB testA testB``, or ``train test`` with pairs side by side: decoded once, into the cache."""
 
 from __future__ import annotations
 

@@ -40,6 +40,7 @@ R = TypeVar("R")
 
 Part = Literal["whole", "left", "right"]
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
+Opacity = NDArray[np.uint8]  # [H, W], 0 where nothing is seen
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # by content; the ending of a name proves nothing
 SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
@@ -108,12 +109,21 @@ def decode(path: Path, sha256: str | None = None) -> Image:
     Raises:
         Unusable: saying why. ``Unreadable`` if it no longer has the content of ``sha256``.
     """
+    return _decoded(path, sha256, _rgb)
+
+
+def decode_layers(path: Path, sha256: str | None = None) -> tuple[Image, Opacity | None]:
+    """Return an image as ``decode`` does, on white, and its alpha channel if it has one."""
+    return _decoded(path, sha256, lambda image: (_rgb(image), _opacity(image)))
+
+
+def _decoded(path: Path, sha256: str | None, take: Callable[[Pillow.Image], R]) -> R:
     content = _content(path)
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
         raise Unreadable("changed while it was read")
     with _opened(content) as image:
         image.load()
-        return _rgb(_turned(image))
+        return take(_turned(image))
 
 
 def part_of(image: Image, part: Part) -> Image:
@@ -129,16 +139,28 @@ def resized(images: Sequence[Image], size: int) -> Tensor:
 
 def square(image: Image, size: int) -> Image:
     """Resize to uint8 [3, size, size]: sides that shrink by area averages, sides that grow by cubics."""
+    return np.ascontiguousarray(scaled(image, size).transpose(2, 0, 1), np.uint8)
+
+
+def scaled(image: NDArray[np.uint8], across: int, down: int | None = None) -> NDArray[np.uint8]:
+    """Resize [H, W] or [H, W, 3] to ``across`` x ``down`` px, by itself square, as ``square`` does."""
     height, width = image.shape[:2]
-    shrunk = cv2.resize(image, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
-    grown = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(grown.transpose(2, 0, 1), np.uint8)
+    down = down or across
+    shrunk = cv2.resize(image, (min(width, across), min(height, down)), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(shrunk, (across, down), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def write_image(path: Path, image: Image) -> None:
-    """Write an RGB image; the ending of the path says in which format."""
+def shorter(image: Image, size: int) -> Image:
+    """Resize to a shorter side of ``size`` px, the longer in proportion."""
+    height, width = image.shape[:2]
+    scale = size / min(height, width)
+    return scaled(image, max(size, round(width * scale)), max(size, round(height * scale)))
+
+
+def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an RGB or RGBA image; the ending of the path says in which format."""
     try:
-        _, encoded = cv2.imencode(path.suffix, image[..., ::-1])
+        _, encoded = cv2.imencode(path.suffix, image[..., [2, 1, 0, 3][: image.shape[-1]]])
     except cv2.error:
         raise DataError(f"{path}: OpenCV cannot write this format.") from None
     write_bytes(path, encoded.tobytes())
@@ -227,6 +249,14 @@ def _turned(image: Pillow.Image) -> Pillow.Image:
     except Exception:  # a camera's notes may be damaged where its picture is not
         return image
     return ImageOps.exif_transpose(image)
+
+
+def _opacity(image: Pillow.Image) -> Opacity | None:
+    if not image.has_transparency_data:
+        return None
+    if image.mode.startswith("I;16"):
+        return np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8)
+    return np.array(image.convert("RGBA").getchannel("A"), np.uint8)
 
 
 def _rgb(image: Pillow.Image) -> Image:

@@ -4,6 +4,7 @@ from lossbench.networks.build import Networks, build, check
 from lossbench.networks.discriminators import patch_discriminator
 from lossbench.networks.generators import resnet, resnet_generator
 from lossbench.networks.network import Init, Network, Norm, initialised, normed
+from lossbench.networks.stylizer import style_generator, stylizer
 from lossbench.networks.unet import unet, unet_generator
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "patch_discriminator",
     "resnet",
     "resnet_generator",
+    "style_generator",
+    "stylizer",
     "unet",
     "unet_generator",
 ]

@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from lossbench.errors import CheckError, LossbenchError, PluginError, UnknownPlugin, near_miss
+from lossbench.config import DEFAULT_RECIPE
+from lossbench.errors import CheckError, LossbenchError, PluginError, Unfit, UnknownPlugin, near_miss
 from lossbench.hookspecs import LossSpec, Term
 from lossbench.objective import Choice
-from lossbench.registry import Origin, Plugin, load
+from lossbench.registry import Origin, Plugin, listing, load
 from lossbench.testing.checks import CHECKS, FIRST, MEANING, MEND, NEEDS
 from lossbench.testing.checks.seen import Failed, Skipped, raised
 from lossbench.testing.probe import Probe
@@ -41,14 +42,14 @@ class Result:
 
 
 def check_loss(
-    loss: Loss, *, options: Mapping[str, Any] | None = None, recipe: str = "cyclegan", size: int = 64
+    loss: Loss, *, options: Mapping[str, Any] | None = None, recipe: str | None = None, size: int = 64
 ) -> list[Result]:
     """Put a loss through every check; return what each came to.
 
     Args:
         loss: a plugin's name or file, a ``LossSpec``, or a term.
         options: of its builder, such as ``{"power": 2}``.
-        recipe: whose names and networks it is tried with.
+        recipe: whose names and networks it is tried with; by itself cyclegan, or the first that has what it asks for.
         size: side of the images, px.
 
     Raises:
@@ -62,7 +63,7 @@ def check_loss(
 
 
 def examine(
-    loss: Loss, *, options: Mapping[str, Any] | None = None, recipe: str = "cyclegan", size: int = 64
+    loss: Loss, *, options: Mapping[str, Any] | None = None, recipe: str | None = None, size: int = 64
 ) -> Iterator[Result]:
     """Yield the result of each check in turn; of a loss that passes them, remarks too."""
     try:
@@ -74,7 +75,7 @@ def examine(
         return
     if options:
         Choice(plugin, options).options()  # what the caller got wrong is no fault of the loss
-    make = partial(Probe, plugin, recipe, size, options or {})
+    make = partial(Probe, plugin, recipe or _fitting(plugin, options or {}), size, options or {})
     failed: set[str] = set()
     for name in MEANING:
         if again := [need for need in NEEDS.get(name, ()) if need in failed]:
@@ -92,7 +93,7 @@ def examine(
 
 
 def parametrize_loss_checks(
-    *losses: Loss, options: Mapping[str, Any] | None = None, recipe: str = "cyclegan", size: int = 64
+    *losses: Loss, options: Mapping[str, Any] | None = None, recipe: str | None = None, size: int = 64
 ) -> Any:
     """Return a pytest decorator: the test gets each ``check`` of each loss, and calls it. Known failures are xfails."""
     import pytest
@@ -100,13 +101,26 @@ def parametrize_loss_checks(
     cases = []
     for loss in losses:
         plugin = _plugin(loss)
-        make = partial(Probe, plugin, recipe, size, options or {})
+        make = partial(Probe, plugin, recipe or _fitting(plugin, options or {}), size, options or {})
         for name in MEANING:
             reason = plugin.spec.checks.get(name)
             marks = [pytest.mark.xfail(reason=reason, raises=CheckError, strict=True)] if reason else []
             check = partial(_or_skipped, name, make)
             cases.append(pytest.param(check, id=f"{plugin.origin.name}-{name}", marks=marks))
     return pytest.mark.parametrize("check", cases)
+
+
+def _fitting(plugin: Plugin, options: Mapping[str, Any]) -> str:
+    """Return the first recipe that has what a loss asks for."""
+    for word in (DEFAULT_RECIPE, *listing("recipes")):
+        try:
+            Probe(plugin, word, options=options)
+        except Unfit:
+            continue
+        except LossbenchError:  # which the checks will say
+            pass
+        return word
+    return DEFAULT_RECIPE
 
 
 def _plugin(loss: Loss) -> Plugin:
