@@ -26,7 +26,7 @@ class Entry:
     """A plugin as it can be listed."""
 
     name: str
-    kind: str  # losses, recipes, observers
+    kind: str  # losses, recipes, observers, weights
     sentence: str
     distribution: str
     version: str
@@ -107,6 +107,8 @@ def described(group: str, plugin: Plugin) -> Details:
     if group == "recipes":
         text = f"Directions {', '.join(spec.directions)}; losses {', '.join(spec.losses)}; adversary {spec.adversary}."
         return Details(text, tuple(option for builder in spec.networks for option in _options("model", builder)))
+    if group == "weights":
+        return Details(f"Licence: {spec.licence}. From {', '.join(each.where for each in spec.sources)}.")
     builder = spec.builder if group == "losses" else spec
     text = _unwrapped(inspect.getdoc(builder) or "")
     references = tuple(CITATION.findall(text))

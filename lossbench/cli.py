@@ -19,7 +19,16 @@ from typer import Argument, Option
 
 from lossbench import completion
 from lossbench.errors import Interrupted, LossbenchError, OptionError, printable, refusal
-from lossbench.screen import Watch, console, show_plugin, show_plugins, show_record, show_result, show_verdict
+from lossbench.screen import (
+    Watch,
+    console,
+    show_plugin,
+    show_plugins,
+    show_record,
+    show_result,
+    show_verdict,
+    show_weights,
+)
 
 app = typer.Typer(
     help="Experiments with loss functions in image-to-image translation: does this loss help?",
@@ -27,6 +36,8 @@ app = typer.Typer(
 )
 listed = typer.Typer()
 app.add_typer(listed, name="plugins")
+pretrained = typer.Typer(help="Pretrained weights: fetch, check and find them.")
+app.add_typer(pretrained, name="weights")
 INTERRUPTED = 130  # by ctrl-C, as shells count
 SET_HELP = "Any option, such as tv.power=2 or cycle.weight.A2B=5; again for more."
 
@@ -93,7 +104,10 @@ def run(
         list[str] | None,
         Option(help="Losses in order, by name or file: cycle,idt,./tv.py.", autocompletion=completion.losses),
     ] = None,
-    data: Annotated[str | None, Option(help="A folder with trainA trainB testA testB, or with train test of pairs; or a built-in set.")] = None,
+    data: Annotated[
+        str | None,
+        Option(help="A folder with trainA trainB testA testB, or with train test of pairs; or a built-in set."),
+    ] = None,
     paired_test: Annotated[bool, Option("--paired-test", help="testA and testB are pairs by file name.")] = False,
     skip_bad: Annotated[bool, Option("--skip-bad", help="Go on without images that cannot be used.")] = False,
     recipe: Annotated[
@@ -192,7 +206,9 @@ def check(
     assign: Annotated[
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="An option of it: tv.power=2.")
     ] = None,
-    recipe: Annotated[str, Option(help="Whose names and networks it is tried with.")] = "cyclegan",
+    recipe: Annotated[
+        str | None, Option(help="Whose names and networks it is tried with.  [default: one that has what it asks for]")
+    ] = None,
     size: Annotated[int, Option(help="Side of the images, px.", min=16, max=1024)] = 64,
 ) -> None:
     """Try whether a loss is sound. Exit code 1 if it is not."""
@@ -227,17 +243,38 @@ def new(
 
 @app.command()
 def translate(
-    run: Annotated[Path, Argument(help="A run's directory.")],
+    run: Annotated[
+        Path, Argument(help="A run's directory, or a generator of pytorch-CycleGAN-and-pix2pix: latest_net_G_A.pth.")
+    ],
     images: Annotated[Path, Argument(help="An image, or a folder of them.")],
     out: Annotated[Path, Option(help="Where the PNG files go, new or empty.")],
-    direction: Annotated[str, Option(help="A2B or B2A.")] = "A2B",
-    size: Annotated[int | None, Option(help="Image side in px.  [default: that of the run]")] = None,
+    direction: Annotated[
+        str | None, Option(help="A2B or B2A (AtoB, BtoA).  [default: the run's first; a file has one]")
+    ] = None,
+    size: Annotated[
+        int | None, Option(help="Side of square images in px.  [default: that of the run, 256 for a file]")
+    ] = None,
+    keep_size: Annotated[bool, Option("--keep-size", help="Each image keeps its width and height.")] = False,
+    tile: Annotated[
+        int | None, Option(help="With --keep-size: largest side that is translated at once, px.  [default: 512]")
+    ] = None,
+    overlap: Annotated[int | None, Option(help="Of tiles, px.  [default: a quarter of one]")] = None,
+    side_by_side: Annotated[bool, Option("--side-by-side", help="Show each image beside its translation.")] = False,
+    seed: Annotated[int | None, Option(help="Of networks that draw (pix2pix).  [default: the run's]")] = None,
     recipe: Annotated[str | None, Option(help="The run's recipe again, where it is a file you trust.")] = None,
 ) -> None:
-    """Translate images with a run's generator."""
+    """Translate images with a run's generator, or another repository's."""
+    from rich.progress import Progress
+
     from lossbench.translation import translate
 
-    written = translate(run, images, direction=direction, out=out, size=size, recipe=recipe)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("translating", total=None)
+        written = translate(
+            run, images, out=out, direction=direction, size=size, keep_size=keep_size, tile=tile, overlap=overlap,
+            side_by_side=side_by_side, seed=seed, recipe=recipe,
+            report=lambda done, total: progress.update(task, completed=done, total=total),
+        )  # fmt: skip
     console.print(f"{len(written)} image{'s' * (len(written) != 1)} in {out}", soft_wrap=True)
 
 
@@ -295,6 +332,57 @@ def plugins_show(
         print(dumps(asdict(entry) | asdict(details), indent=2))
     else:
         show_plugin(entry, details)
+
+
+Named: Any = Argument(help="Weights, by name or file: vgg16, ./mine.py.", autocompletion=completion.weights)
+
+
+@pretrained.command("list")
+def weights_list(json: Annotated[bool, Option("--json", help="As JSON.")] = False) -> None:
+    """List all that are installed and where they lie. Nothing is fetched or checked."""
+    from lossbench.weights import standings
+
+    if json:
+        print(dumps([asdict(each) for each in standings()], indent=2, default=str))
+    else:
+        show_weights(standings())
+
+
+@pretrained.command("pull")
+def weights_pull(
+    names: Annotated[list[str], Named],
+    file: Annotated[Path | None, Option(help="Take them out of this file, which is checked as any other.")] = None,
+) -> None:
+    """Fetch weights, check them and keep them as safetensors."""
+    from lossbench.weights import pull
+
+    if file and len(names) > 1:
+        raise OptionError(f"--file {file} is one file. Name one of {', '.join(names)}.")
+    for name in names:
+        print(pull(name, file))
+
+
+@pretrained.command("verify")
+def weights_verify(names: Annotated[list[str] | None, Named] = None) -> None:
+    """Check the hash of all that lie here, or of some. Exit code 1 if one is damaged."""
+    from lossbench.weights import verify
+
+    checked = verify(names or ())
+    for path, whole in checked.items():
+        console.print(f"{'ok' if whole else 'damaged'}  {path}", soft_wrap=True, highlight=False)
+    if not checked:
+        console.print("There are none here.")
+    if not all(checked.values()):
+        console.print("Remove what is damaged; lossbench weights pull NAME makes it anew.", soft_wrap=True)
+        raise typer.Exit(1)
+
+
+@pretrained.command("path")
+def weights_path(name: Annotated[str, Named]) -> None:
+    """Print where weights lie, and nothing else."""
+    from lossbench.weights import path
+
+    print(path(name))
 
 
 @app.command()

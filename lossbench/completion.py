@@ -23,6 +23,11 @@ def recipes(incomplete: str) -> list[str]:
     return _last(incomplete, listing("recipes"))
 
 
+def weights(incomplete: str) -> list[str]:
+    """Complete the name of pretrained weights."""
+    return [name for name in listing("weights") if name.startswith(incomplete)]
+
+
 def plugins(incomplete: str) -> list[str]:
     """Complete any plugin's name."""
     return _last(incomplete, [name for group in HOOKS for name in listing(group)])

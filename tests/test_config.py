@@ -71,7 +71,10 @@ def test_epochs_and_steps_together_are_refused():
         ({"train.lr": -1}, r"train.lr=-1: input should be greater than 0"),
         ({"train.steps": "many"}, r"train.steps='many': input should be a valid integer"),
         ({"data.sise": 1}, r"data has no option `sise`. Did you mean `size`\?"),
-        ({"model.ngg": 1}, r"model has no option `ngg`. Did you mean `ngf`\? Options of model: discriminator, dropout"),
+        (
+            {"model.ngg": 1},
+            r"model has no option `ngg`. Did you mean `ngf`\? Options of model: antialias, discriminator",
+        ),
         ({"trian.lr": 1}, r"No option `trian.lr`. Did you mean `train`\? A key is SECTION.OPTION"),
         ({"nonsense": 1}, r"No option `nonsense`."),
         ({"tv.power": 2}, r"tv.power is set, but tv is not used. Add it: --plugins cycle,idt,tv."),
@@ -200,7 +203,8 @@ def test_a_repeated_run_may_be_given_another_length_or_fewer_losses(tmp_path):
 
 def test_settings_that_decide_by_themselves_are_named():
     assert (
-        "# Not set, so decided by themselves: data.direction, gan.critic_steps, train.epochs" in prepare(settings=SMALL).config.toml()
+        "# Not set, so decided by themselves: data.direction, gan.critic_steps, train.epochs"
+        in prepare(settings=SMALL).config.toml()
     )
 
 

@@ -122,9 +122,16 @@ def test_every_command_and_flag_of_a_page_exists(page):
 @pytest.mark.parametrize("page", TOLD)
 def test_every_dotted_key_of_a_page_exists(page, tmp_path, tiny):
     built_in = [name for name, entries in listing("losses").items() if entries[0].dist.name == "lossbench"]
-    chosen = [*(name for name in built_in if name != "gan"), *map(str, examples(page, tmp_path))]
+    chosen = ["cycle", *map(str, examples(page, tmp_path))]
     config = tiny(",".join(chosen)).config
     known = {key.removesuffix(".A2B").removesuffix(".B2A") for key in config.everything()}
+    known |= {f"{name}.{key}" for name in built_in for key in ("weight", *declared(load("losses", name).spec.builder))}
+    known |= {
+        f"model.{key}"
+        for name in listing("recipes")
+        for each in load("recipes", name).spec.networks
+        for key in declared(each)
+    }
     for preset, function in config.recipe.presets.items():
         known |= {f"{preset}.{option}" for option in declared(function)}
     known |= {f"{name}.{key}" for name in listing("observers") for key in declared(load("observers", name).spec)}

@@ -27,31 +27,23 @@ def built_in(group):
 # Laws 1 and 2 -----------------------------------------------------------------------------------------------------
 
 
+ROOMS = {"losses": ".", "observers": "observers", "recipes": "recipes", "weights": "weights"}
+
+
 def test_pyproject_is_the_only_list_of_what_is_built_in():
     entry_points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
-    files = {
-        "losses": {path.stem for path in (ROOT / "plugins").glob("*.py") if not path.stem.startswith("_")},
-        "observers": {
-            path.stem for path in (ROOT / "plugins" / "observers").glob("*.py") if not path.stem.startswith("_")
-        },
-        "recipes": {path.stem for path in (ROOT / "plugins" / "recipes").glob("*.py") if not path.stem.startswith("_")},
-    }
-    for group, names in files.items():
-        assert set(entry_points[f"lossbench.{group}"]) == names == set(built_in(group))
+    for group, room in ROOMS.items():
+        files = {path.stem for path in (ROOT / "plugins" / room).glob("*.py") if not path.stem.startswith("_")}
+        assert {name.replace("-", "_") for name in entry_points[f"lossbench.{group}"]} == files
+        assert set(entry_points[f"lossbench.{group}"]) == set(built_in(group))
 
 
-@pytest.mark.parametrize("name", sorted(built_in("losses")))
-def test_entry_point_file_and_test_have_one_name(name):
-    assert built_in("losses")[name].value == f"lossbench_plugins.{name}"
-    assert (ROOT / "plugins" / f"{name}.py").is_file()
-    assert (ROOT / "tests" / "plugins" / f"test_{name}.py").is_file()
-
-
-@pytest.mark.parametrize("name", sorted(built_in("observers")))
-def test_an_observers_entry_point_file_and_test_have_one_name(name):
-    assert built_in("observers")[name].value == f"lossbench_plugins.observers.{name}"
-    assert (ROOT / "plugins" / "observers" / f"{name}.py").is_file()
-    assert (ROOT / "tests" / "plugins" / "observers" / f"test_{name}.py").is_file()
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in ROOMS for name in sorted(built_in(group))])
+def test_entry_point_file_and_test_have_one_name(group, name):
+    word, room = name.replace("-", "_"), ROOMS[group]
+    assert built_in(group)[name].value == ".".join(["lossbench_plugins", *(() if room == "." else (room,)), word])
+    assert (ROOT / "plugins" / room / f"{word}.py").is_file()
+    assert (ROOT / "tests" / "plugins" / room / f"test_{word}.py").is_file()
 
 
 def imports(path):

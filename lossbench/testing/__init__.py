@@ -10,6 +10,7 @@ check()
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -75,7 +76,7 @@ def examine(
         return
     if options:
         Choice(plugin, options).options()  # what the caller got wrong is no fault of the loss
-    make = partial(Probe, plugin, recipe or _fitting(plugin, options or {}), size, options or {})
+    make = partial(_probe, plugin, recipe, size, options or {})
     failed: set[str] = set()
     for name in MEANING:
         if again := [need for need in NEEDS.get(name, ()) if need in failed]:
@@ -101,7 +102,7 @@ def parametrize_loss_checks(
     cases = []
     for loss in losses:
         plugin = _plugin(loss)
-        make = partial(Probe, plugin, recipe or _fitting(plugin, options or {}), size, options or {})
+        make = partial(_probe, plugin, recipe, size, options or {})
         for name in MEANING:
             reason = plugin.spec.checks.get(name)
             marks = [pytest.mark.xfail(reason=reason, raises=CheckError, strict=True)] if reason else []
@@ -110,17 +111,12 @@ def parametrize_loss_checks(
     return pytest.mark.parametrize("check", cases)
 
 
-def _fitting(plugin: Plugin, options: Mapping[str, Any]) -> str:
-    """Return the first recipe that has what a loss asks for."""
-    for word in (DEFAULT_RECIPE, *listing("recipes")):
-        try:
-            Probe(plugin, word, options=options)
-        except Unfit:
-            continue
-        except LossbenchError:  # which the checks will say
-            pass
-        return word
-    return DEFAULT_RECIPE
+def _probe(plugin: Plugin, recipe: str | None, size: int, options: Mapping[str, Any]) -> Probe:
+    """Return what a loss is tried on, by itself with the first recipe that has what it asks for."""
+    for word in (DEFAULT_RECIPE, *listing("recipes")) if recipe is None else ():
+        with suppress(Unfit):
+            return Probe(plugin, word, size, options)
+    return Probe(plugin, recipe or DEFAULT_RECIPE, size, options)
 
 
 def _plugin(loss: Loss) -> Plugin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -347,3 +348,86 @@ def test_where_nothing_can_be_cached_a_run_says_so_and_goes_on(lossbench, tmp_pa
     code, out, err = lossbench("run", "--data", "data", *SMALL, "--out", "run")
     assert (code, err) == (0, "")
     assert "Images are decoded into memory, because the cache cannot be used: " in out
+
+
+# Pairs side by side ---------------------------------------------------------------------------------------------------
+
+
+def aligned(root: Path, phases=("train", "test")) -> Path:
+    """Write images of 16 x 8 px, black left and white right, the first with a grey stripe at the seam."""
+    for phase in phases:
+        for index in range(3):
+            both = np.hstack([flat((0, 0, 0)), flat((255, 255, 255))])
+            both[index, :8] = 100
+            save(root / phase / f"{index}.png", both)
+    return root
+
+
+def test_a_picture_is_left_and_its_partner_right(tmp_path):
+    drawn = Folders(aligned(tmp_path)).dataset(8, 8)
+    assert drawn.paired_test
+    assert drawn.test_names["A"] == drawn.test_names["B"] == ["0.png", "1.png", "2.png"]
+    for images in (drawn.train, drawn.test):
+        assert [sorted(images[domain].unique().tolist()) for domain in "AB"] == [[0, 100], [255]]
+        rows = [int((image[0, :, 0] == 100).nonzero()) for image in images["A"]]
+        assert rows == [0, 1, 2]  # each with its own partner, in order
+
+
+def test_halves_have_entries_of_their_own_in_the_cache(tmp_path):
+    Folders(aligned(tmp_path)).dataset(8, 8)
+    again = Folders(tmp_path).dataset(8, 8)
+    assert again.test["A"].max() == 100
+    assert again.test["B"].min() == 255
+
+
+def test_the_size_of_a_pair_is_that_of_a_half(tmp_path):
+    for phase in ("train", "test"):
+        save(tmp_path / phase / "x.png", flat(height=64, width=128))
+    assert Folders(tmp_path).defaults(None) == {"data.size": 64, "data.load_size": 64}
+
+
+def test_folders_apart_count_before_folders_of_pairs(tmp_path):
+    four(aligned(tmp_path), names=("x.png",))
+    assert Folders(tmp_path).dataset(8, 8).test_names["A"] == ["x.png"]
+
+
+@pytest.mark.parametrize("root", [four, aligned])
+def test_one_domain_needs_no_other(tmp_path, root):
+    whole = root(tmp_path)
+    for side in ("trainB", "testB"):
+        if (whole / side).is_dir():
+            shutil.rmtree(whole / side)
+    drawn = Folders(whole, domains="A").dataset(8, 8)
+    assert set(drawn.train) == set(drawn.test) == {"A"}
+    assert len(drawn.train["A"]) == (2 if root is four else 3)
+    if root is aligned:
+        assert set(drawn.train["A"].unique().tolist()) >= {0, 255}  # whole pictures, no halves
+
+
+def test_a_pair_that_cannot_be_read_is_missing_on_both_sides(tmp_path):
+    aligned(tmp_path)
+    (tmp_path / "train" / "1.png").write_bytes(b"\x89PNG no picture")
+    with pytest.raises(DataError, match=r"1 of \d+ images cannot be used"):
+        Folders(tmp_path, paired=True).dataset(8, 8)
+    drawn = Folders(tmp_path, paired=True, skip_bad=True).dataset(8, 8)
+    assert [len(images) for images in drawn.train.values()] == [2, 2]
+    assert list(drawn.skipped) == ["train/1.png"]
+
+
+def test_training_images_without_a_partner_are_left_out_on_request(tmp_path):
+    four(tmp_path)
+    save(tmp_path / "trainA" / "alone.png", flat())
+    with pytest.raises(DataError, match="Pairs: 1 train images have no partner of the same name, such as alone"):
+        Folders(tmp_path, paired=True)
+    drawn = Folders(tmp_path, paired=True, skip_bad=True).dataset(8, 8)
+    assert [len(images) for images in drawn.train.values()] == [2, 2]
+    assert drawn.skipped == {"trainA/alone.png": "it has no partner that can be used"}
+
+
+def test_another_side_to_test_on(tmp_path):
+    four(tmp_path, names=("x.png",))
+    for domain in "AB":
+        save(tmp_path / f"val{domain}" / "y.png", flat())
+    assert Folders(tmp_path, test="val").dataset(8, 8).test_names["A"] == ["y.png"]
+    with pytest.raises(DataError, match=r"lacks noneA, noneB\. It needs the folders trainA, trainB, noneA, noneB, or"):
+        Folders(tmp_path, test="none")

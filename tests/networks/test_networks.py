@@ -12,14 +12,13 @@ from lossbench.hookspecs import Recipe
 from lossbench.networks import Network, build, check, patch_discriminator, resnet, resnet_generator
 
 BOTH = ("A2B", "B2A")
-OPTIONS = {
-    "generator": "resnet_2blocks", "ngf": 4, "dropout": 0.0, "discriminator": "n_layers", "ndf": 4, "n_layers": 3,
-    "norm": "instance", "init": "normal",
-}  # fmt: skip
 
 
 def recipe(**changed) -> Recipe:
     return Recipe(networks=(resnet_generator, patch_discriminator), **changed)
+
+
+OPTIONS = model_options(recipe(), {"generator": "resnet_2blocks", "ngf": 4, "ndf": 4})
 
 
 def count(network: nn.Module) -> int:
@@ -339,9 +338,7 @@ def test_the_advice_of_fewer_layers_helps():
 def test_a_size_that_is_not_divisible_by_4_is_refused(size, near):
     with pytest.raises(OptionError) as error:
         check(recipe(), OPTIONS, size)
-    assert str(error.value) == (
-            f"data.size={size}: this generator takes multiples of 4 px. Use --size {near}."
-        )
+    assert str(error.value) == (f"data.size={size}: this generator takes multiples of 4 px. Use --size {near}.")
 
 
 def test_a_check_tries_what_a_conditional_discriminator_is_shown():

@@ -30,6 +30,7 @@ HERE = Path(__file__).parent
 PLANTED = sorted((HERE / "planted").glob("*.py"))
 SOUND = sorted((HERE / "sound").glob("*.py"))
 BUILT_IN = [name for name, entries in listing("losses").items() if entries[0].dist.name == "lossbench"]
+PRETRAINED = {"content": ["vgg16"], "style": ["vgg16"], "lpips": ["vgg16", "lpips-vgg"]}
 CAUGHT_BY = {path.stem: re.search(r'^CAUGHT_BY = "(\w+)"$', path.read_text(), re.MULTILINE)[1] for path in PLANTED}
 
 
@@ -64,7 +65,9 @@ def test_there_are_enough_of_them():
 
 
 @parametrize_loss_checks(*BUILT_IN)
-def test_ours_pass_through_the_same_function(check):
+def test_ours_pass_through_the_same_function(check, request, real_weights):
+    for name in PRETRAINED.get(request.node.callspec.id.partition("-")[0], ()):
+        real_weights(name)
     check()
 
 
