@@ -157,7 +157,7 @@ def gradient_energy(images: Tensor) -> Floats:
 def histograms(images: Tensor, channel: int) -> Floats:
     """Return counts of a CIELAB channel, in bins of 2 units, of each image."""
     lab = rgb2lab(images.permute(0, 2, 3, 1).numpy())[..., channel]
-    return np.stack([np.histogram(image, np.arange(-110, 111, 2))[0] for image in lab]).astype(float)
+    return np.stack([np.histogram(image, np.arange(-110, 111, 2))[0] for image in lab]).astype(np.float64)
 
 
 def histogram_distance(counts: Measured) -> float:
@@ -177,7 +177,9 @@ def confusions(fake: Tensor, truth: Tensor) -> Floats:
     """Return how many pixels of each true class were given each class, of each image [N, truth, fake]."""
     count = len(PALETTE)
     both = classes(truth) * count + classes(fake)
-    return np.stack([np.bincount(image.ravel(), minlength=count**2).reshape(count, count) for image in both]) * 1.0
+    return np.stack([np.bincount(image.ravel(), minlength=count**2).reshape(count, count) for image in both]).astype(
+        np.float64
+    )
 
 
 def class_iou(of: Measured) -> float:
