@@ -7,7 +7,19 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from lossbench.views import CONDITIONAL, CRITIC, CRITIC_NAMES, FUSED, MEANING, PAIRED, PLAIN, Once, Views, closure, needs
+from lossbench.views import (
+    CONDITIONAL,
+    CRITIC,
+    CRITIC_NAMES,
+    FUSED,
+    MEANING,
+    PAIRED,
+    PLAIN,
+    Once,
+    Views,
+    closure,
+    needs,
+)
 
 
 def views(table=PLAIN, **given):

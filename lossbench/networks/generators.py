@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
+import torch
+import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -34,18 +36,39 @@ class ResidualBlock(nn.Module):
         return out
 
 
+class Blur(nn.Module):
+    """Every second pixel of a blur by [1 2 1] x [1 2 1] / 16, borders reflected (Zhang, 2019)."""
+
+    taps: Tensor  # [1, 1, 3, 3]
+
+    def __init__(self) -> None:
+        super().__init__()
+        side = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("taps", torch.outer(side, side)[None, None], persistent=False)
+        self.pad = nn.ReflectionPad2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H / 2, W / 2], odd sides rounded up."""
+        channels = x.shape[1]
+        return F.conv2d(self.pad(x), self.taps.expand(channels, -1, -1, -1), stride=2, groups=channels)
+
+
 def resnet(
-    channels: int = 3, *, blocks: int = 9, ngf: int = 64, dropout: float = 0.0, norm: Norm = "instance"
+    channels: int = 3,
+    *,
+    blocks: int = 9,
+    ngf: int = 64,
+    dropout: float = 0.0,
+    norm: Norm = "instance",
+    antialias: bool = False,
 ) -> Network:
     """Two strided convolutions down, residual blocks, two up: [B, C, H, W] -> the same in [-1, 1], H and W by 4."""
     return Network(
         nn.Sequential(
             nn.ReflectionPad2d(3), *_stage(nn.Conv2d(channels, ngf, 7), norm),
-            *_stage(nn.Conv2d(ngf, 2 * ngf, 3, stride=2, padding=1), norm),
-            *_stage(nn.Conv2d(2 * ngf, 4 * ngf, 3, stride=2, padding=1), norm),
+            *_down(ngf, norm, antialias), *_down(2 * ngf, norm, antialias),
             *(ResidualBlock(4 * ngf, dropout, norm) for _ in range(blocks)),
-            *_stage(nn.ConvTranspose2d(4 * ngf, 2 * ngf, 3, stride=2, padding=1, output_padding=1), norm),
-            *_stage(nn.ConvTranspose2d(2 * ngf, ngf, 3, stride=2, padding=1, output_padding=1), norm),
+            *_up(4 * ngf, norm, antialias), *_up(2 * ngf, norm, antialias),
             nn.ReflectionPad2d(3), nn.Conv2d(ngf, channels, 7), nn.Tanh(),
         ),
         multiple=4,
@@ -60,13 +83,30 @@ def resnet_generator(
     dropout: Share = 0.0,
     norm: Norm = "instance",
     init: Init = "normal",
+    antialias: bool = False,
 ) -> Network:
-    """Return ``resnet_Nblocks`` for any N. ``ngf``: channels of the first layer; ``dropout``: in the blocks."""
+    """Return ``resnet_Nblocks`` for any N. ``ngf``: channels of the first layer; ``dropout``: in the blocks.
+
+    ``antialias``: no convolution strides, a ``Blur`` halves and [1 3 3 1] / 4 doubles (Zhang, 2019; Park et al., 2020).
+    """
     match = re.fullmatch(r"resnet_(\d{1,3})blocks", generator)
     if not match:
         raise OptionError(f"model.generator={generator!r}: write resnet_9blocks, or another number of blocks.")
-    return initialised(resnet(channels, blocks=int(match[1]), ngf=ngf, dropout=dropout, norm=norm), init)
+    network = resnet(channels, blocks=int(match[1]), ngf=ngf, dropout=dropout, norm=norm, antialias=antialias)
+    return initialised(network, init)
 
 
 def _stage(convolution: nn.Conv2d | nn.ConvTranspose2d, norm: Norm) -> tuple[nn.Module, ...]:
     return *normed(convolution, norm), nn.ReLU(inplace=True)
+
+
+def _down(channels: int, norm: Norm, antialias: bool) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv2d(channels, 2 * channels, 3, stride=1 if antialias else 2, padding=1)
+    return *_stage(convolution, norm), *([Blur()] if antialias else [])
+
+
+def _up(channels: int, norm: Norm, antialias: bool) -> tuple[nn.Module, ...]:
+    if not antialias:
+        return _stage(nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1), norm)
+    double = nn.Upsample(scale_factor=2, mode="bilinear")  # between pixels that is [1 3 3 1] / 4, borders repeated
+    return double, *_stage(nn.Conv2d(channels, channels // 2, 3, padding=1), norm)

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from lossbench import train
-from tests.conftest import TINY
+from tests.conftest import TINY, write_images
 
 pytestmark = pytest.mark.usefixtures("plain_pictures")
 SMALL = ["--steps", "2", "--size", "32", "--load-size", "32", "--set", "model.ngf=4", "--set", "model.ndf=4"]
@@ -39,6 +39,20 @@ def test_a_strangers_recipe_edits_no_file_of_the_host(stranger, lossbench, tmp_p
     assert record["parameters"].keys() == {"G_A2B", "D_A2B"}
 
 
+def test_a_strangers_system_of_its_own_network_and_pairs_edits_none_either(stranger, lossbench, tmp_path):
+    stranger("lossbench-hue")
+    code, _, err = lossbench("run", "--recipe", "matrix", "--direction", "BtoA", "--out", "run")
+    assert code == 0, err
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["parameters"] == {"G_B2A": 12}
+    assert (record["config"]["train.steps"], record["config"]["l1.power"]) == (30, 2)
+    judged = record["metrics"]["B2A"]
+    assert judged["translation"]["l1"]["value"] < 0.8 * judged["copy"]["l1"]["value"]
+    code, _, err = lossbench("translate", "run", write_images(tmp_path / "some") / "testB", "--out", "fakes")
+    assert code == 0, err
+    assert len(list((tmp_path / "fakes").glob("*.png"))) == 4
+
+
 def test_what_a_recipe_lacks_is_refused_at_the_start(stranger, lossbench):
     stranger("lossbench-hue")
     code, _, err = lossbench("run", "--recipe", "oneway", "--plugins", "cycle", *SMALL)
@@ -57,7 +71,14 @@ def test_plugins_lists_every_stranger_and_imports_none(installed):
     assert done.returncode == 0, done.stderr
     for words in ("Broken: this module cannot", "Dated:", "Dice:", "Future:", "Hue: the mean colour", "NaN:"):
         assert words in done.stdout
-    for words in ("One way: a translation", "Counter:", "Scribble:", "Stumble:", "Another total variation"):
+    for words in (
+        "One way: a translation",
+        "Matrix: one colour",
+        "Counter:",
+        "Scribble:",
+        "Stumble:",
+        "Another total variation",
+    ):
         assert words in done.stdout
     assert done.stdout.count("claimed twice") == 2
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
