@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import lossbench
-from lossbench import DataError, Diverged, LossbenchError, OptionError, PluginError, RunError
+from lossbench import DataError, Diverged, LossbenchError, PluginError, RunError
 from lossbench.config import read_toml
 from lossbench.errors import ResourceError
 from lossbench.prepare import prepare
@@ -187,70 +187,6 @@ def folder(tmp_path):
     for name in ("a", "b"):
         cv2.imwrite(str(folder / f"{name}.png"), draw.integers(0, 256, (40, 50, 3), np.uint8))
     return folder
-
-
-def test_translate_writes_an_image_for_each(done, folder, tmp_path):
-    written = lossbench.translate(done.directory, folder, direction="B2A", out=tmp_path / "out")
-    assert [path.name for path in written] == ["a.png", "b.png"]
-    assert cv2.imread(str(written[0])).shape == (32, 32, 3)
-
-
-def test_translate_repeats_what_the_run_showed(done, tmp_path):
-    """The run's own test images, through files, come out as the network gives them."""
-    source = tmp_path / "source"
-    source.mkdir()
-    image = done.dataset.test["A"][0].permute(1, 2, 0).numpy()
-    cv2.imwrite(str(source / "x.png"), image[..., ::-1])
-    (written,) = lossbench.translate(done.directory, source / "x.png", out=tmp_path / "out")
-    with torch.no_grad():
-        fake = done.networks.G["A2B"].eval()(done.dataset.test["A"][:1].float() / 127.5 - 1)
-    expected = (fake[0].permute(1, 2, 0).clamp(-1, 1) + 1).mul(127.5).round().byte().numpy()
-    assert np.abs(cv2.imread(str(written))[..., ::-1].astype(int) - expected).max() <= 1
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"direction": "A2C"}, OptionError, r"--direction A2C: the run has A2B, B2A. Did you mean `A2B`\?"),
-        (
-            {"images": "nowhere.png"},
-            DataError,
-            r"No file or folder .*nowhere.png. Name an image, or a folder of images.",
-        ),
-        ({"run": "nowhere"}, RunError, r"holds no run: run.json is missing"),
-    ],
-)
-def test_translate_refuses_in_one_line(done, folder, tmp_path, change, error, message):
-    arguments = {"run": done.directory, "images": folder, "direction": "A2B"}
-    arguments |= {key: tmp_path / value if key in ("run", "images") else value for key, value in change.items()}
-    with pytest.raises(error, match=message):
-        lossbench.translate(
-            arguments["run"], arguments["images"], direction=arguments["direction"], out=tmp_path / "out"
-        )
-
-
-def test_translate_refuses_two_images_of_one_name(done, folder, tmp_path):
-    (folder / "a.jpg").write_bytes((folder / "a.png").read_bytes())
-    with pytest.raises(DataError, match=r"a\.\w+ and a\.\w+ would be written to one file"):
-        lossbench.translate(done.directory, folder, out=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("size", [-30, 0, 1, 30])
-def test_translate_refuses_a_size_that_the_networks_cannot_take(done, folder, tmp_path, size):
-    with pytest.raises(OptionError, match=f"data.size={size}: "):
-        lossbench.translate(done.directory, folder, out=tmp_path / "out", size=size)
-    assert not (tmp_path / "out").exists()
-
-
-def test_weights_of_another_network_are_refused(done, folder, tmp_path):
-    target = done.directory / "weights" / "G_A2B.safetensors"
-    target.write_bytes((done.directory / "weights" / "D_A2B.safetensors").read_bytes())
-    with pytest.raises(RunError, match=r"G_A2B.safetensors holds another network"):
-        lossbench.translate(done.directory, folder, out=tmp_path / "out")
-    target.write_bytes(b"not safetensors")
-    with pytest.raises(RunError, match=r"cannot be read as safetensors"):
-        lossbench.translate(done.directory, folder, out=tmp_path / "out2")
 
 
 def test_translate_runs_no_code_that_a_run_names(done, folder, tmp_path):
