@@ -111,7 +111,7 @@ def run(
     paired_test: Annotated[bool, Option("--paired-test", help="testA and testB are pairs by file name.")] = False,
     skip_bad: Annotated[bool, Option("--skip-bad", help="Go on without images that cannot be used.")] = False,
     recipe: Annotated[
-        str | None, Option(help="What is trained.  [default: cyclegan]", autocompletion=completion.recipes)
+        str | None, Option(help="What is trained. (default: cyclegan)", autocompletion=completion.recipes)
     ] = None,
     preset: Annotated[str | None, Option(help="Weights as in junyanz or mmagic.")] = None,
     direction: Annotated[str | None, Option(help="A2B or B2A (AtoB, BtoA), where a recipe has one.")] = None,
@@ -133,7 +133,7 @@ def run(
         list[str] | None, Option("--set", metavar="KEY=VALUE", help=SET_HELP, autocompletion=completion.keys)
     ] = None,
     config: Annotated[Path | None, Option(help="A TOML file of options.")] = None,
-    out: Annotated[Path | None, Option(help="The run's directory, new or empty.  [default: one under runs/]")] = None,
+    out: Annotated[Path | None, Option(help="The run's directory, new or empty. (default: one under runs/)")] = None,
     resume: Annotated[Path | None, Option(help="Go on with the run in this directory; needs nothing else.")] = None,
     print_config: Annotated[bool, Option("--print-config", help="Show every option, resolved, and leave.")] = False,
 ) -> None:
@@ -207,7 +207,7 @@ def check(
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="An option of it: tv.power=2.")
     ] = None,
     recipe: Annotated[
-        str | None, Option(help="Whose names and networks it is tried with.  [default: one that has what it asks for]")
+        str | None, Option(help="Whose names and networks it is tried with. (default: one that has what it asks for)")
     ] = None,
     size: Annotated[int, Option(help="Side of the images, px.", min=16, max=1024)] = 64,
 ) -> None:
@@ -227,7 +227,7 @@ def check(
 @app.command()
 def new(
     name: Annotated[str, Argument(help="What the loss is called, such as soft_edges, or a file: ./soft_edges.py.")],
-    out: Annotated[Path | None, Option(help="Where the package goes.  [default: lossbench-NAME]")] = None,
+    out: Annotated[Path | None, Option(help="Where the package goes. (default: lossbench-NAME)")] = None,
 ) -> None:
     """Begin a package for a loss of your own, or around one: the loss, its tests, what installs it."""
     from lossbench.scaffold import scaffold
@@ -249,18 +249,18 @@ def translate(
     images: Annotated[Path, Argument(help="An image, or a folder of them.")],
     out: Annotated[Path, Option(help="Where the PNG files go, new or empty.")],
     direction: Annotated[
-        str | None, Option(help="A2B or B2A (AtoB, BtoA).  [default: the run's first; a file has one]")
+        str | None, Option(help="A2B or B2A (AtoB, BtoA). (default: the run's first; a file has one)")
     ] = None,
     size: Annotated[
-        int | None, Option(help="Side of square images in px.  [default: that of the run, 256 for a file]")
+        int | None, Option(help="Side of square images in px. (default: that of the run, 256 for a file)")
     ] = None,
     keep_size: Annotated[bool, Option("--keep-size", help="Each image keeps its width and height.")] = False,
     tile: Annotated[
-        int | None, Option(help="With --keep-size: largest side that is translated at once, px.  [default: 512]")
+        int | None, Option(help="With --keep-size: largest side that is translated at once, px. (default: 512)")
     ] = None,
-    overlap: Annotated[int | None, Option(help="Of tiles, px.  [default: a quarter of one]")] = None,
+    overlap: Annotated[int | None, Option(help="Of tiles, px. (default: a quarter of one)")] = None,
     side_by_side: Annotated[bool, Option("--side-by-side", help="Show each image beside its translation.")] = False,
-    seed: Annotated[int | None, Option(help="Of networks that draw (pix2pix).  [default: the run's]")] = None,
+    seed: Annotated[int | None, Option(help="Of networks that draw (pix2pix). (default: the run's)")] = None,
     recipe: Annotated[str | None, Option(help="The run's recipe again, where it is a file you trust.")] = None,
 ) -> None:
     """Translate images with a run's generator, or another repository's."""

@@ -115,7 +115,7 @@ def test_two_steps_on_the_built_in_shapes_with_the_real_network(lossbench, real_
     assert {path.name for path in (tmp_path / "run" / "samples").iterdir()} == {"A2B_000001.png", "A2B_000002.png"}
     assert [path.name for path in (tmp_path / "run" / "weights").iterdir()] == ["G_A2B.safetensors"]
     log = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
-    values = [value for line in log for value in line["values"].items()]
+    values = [value for line in log for value in line["raw"].items()]
     assert {label for label, _ in values} == {
         "A2B/content/relu3_3", "A2B/tv",
         "A2B/style/relu1_2", "A2B/style/relu2_2", "A2B/style/relu3_3", "A2B/style/relu4_3",
