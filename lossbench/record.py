@@ -83,7 +83,7 @@ class DatasetFacts(BaseModel):
 
     name: str
     fingerprint: str
-    n: dict[Literal["trainA", "trainB", "testA", "testB"], int] = Field(min_length=4)
+    n: dict[Literal["trainA", "trainB", "testA", "testB"], int] = Field(min_length=2)
     paired_test: bool
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from lossbench import OptionError, pretrained
 
+Layers = Annotated[tuple[str, ...], Field(min_length=1)]
 Stage = tuple[str, Callable[[Tensor], Tensor]]
 Pairs = Iterator[tuple[Tensor, Tensor]]  # weight and bias of each convolution
 
@@ -61,7 +64,7 @@ class Backbone:
         for layer in layers:
             if layer not in self.layers:
                 known = ", ".join(name for name in self.layers if name.startswith("relu"))
-                raise OptionError(f"{option}: {self.name} has no `{layer}`. Layers: {known}; conv1_1 and so on.")
+                raise OptionError(f"{option}: {self.name} has no `{layer}`. Layers: {known}, each after its conv.")
 
     def _beside(self, image: Tensor) -> Sequence[Stage]:
         place = (image.device, image.dtype)

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from lossbench import LossSpec, Term, hookimpl
 
-from ._backbones import Features, backbone
+from ._backbones import Features, Layers, backbone
 
 
 def content(
     *,
-    layers: tuple[str, ...] = ("relu3_3",),
+    layers: Layers = ("relu3_3",),
     network: Literal["vgg16", "vgg19-normalised"] = "vgg16",
     against: Literal["real", "truth", "cycle"] = "real",
 ) -> Term:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from lossbench import LossSpec, Term, hookimpl, read_image
 
-from ._backbones import Features, backbone
+from ._backbones import Features, Layers, backbone
 
 See = Callable[[Tensor], Features]
 
@@ -54,7 +53,7 @@ def style(
     *,
     image: Path | None = None,
     image_size: PositiveInt | None = None,
-    layers: tuple[str, ...] = LAYERS,
+    layers: Layers = LAYERS,
     network: Literal["vgg16", "vgg19-normalised"] = "vgg16",
     normalise: Literal["gram", "features"] = "gram",
 ) -> Term:
@@ -73,9 +72,8 @@ def style(
     shared.check(layers, "style.layers")
     size, see = {"gram": mean, "features": frobenius}[normalise], shared.features
     if image:
-        with torch.no_grad():
-            seen = see(read_image(image, image_size))
-            return FixedStyle({layer: gram(seen[layer]) for layer in layers}, see, size)
+        seen = see(read_image(image, image_size))
+        return FixedStyle({layer: gram(seen[layer]) for layer in layers}, see, size)
 
     def term(fake: Tensor, target: Tensor, once: Callable[..., Features]) -> dict[str, Tensor]:
         one, other = once(see, fake), once(see, target)

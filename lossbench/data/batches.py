@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lossbench import rng
-from lossbench.data.images import read_images, refuse, shorter
+from lossbench.data.images import read_images, shorter
+from lossbench.errors import DataError, printable
 
 
 class Batches:
@@ -59,7 +60,8 @@ def read_image(path: str | Path, size: int | None = None) -> Tensor:
         DataError: it is no image, or cannot be read.
     """
     images, bad = read_images([Path(path)])
-    refuse(bad, 1, "Name an image.")
+    for reason in bad.values():
+        raise DataError(f"{printable(str(path))}: {reason}. Name another image.")
     pixels = images[0] if size is None else shorter(images[0], size)
     return to_tensor(torch.from_numpy(pixels).permute(2, 0, 1)[None])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lossbench import rng
 from lossbench.errors import LossbenchError, OptionError
@@ -62,15 +63,22 @@ def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
         near = max(multiple, round(size / multiple) * multiple)
         raise OptionError(f"data.size={size}: this generator takes multiples of {multiple} px. Use --size {near}.")
     image = torch.zeros(1, CHANNELS, size, size, device="meta")
+    fake = _tried(networks.G[recipe.directions[0]], image, size, "")
+    if fake.shape != image.shape:
+        raise OptionError(f"data.size={size}: the generator returns {fake.shape[-1]} px. Use a --size that it keeps.")
+    if recipe.targets:
+        seen = torch.cat((image, fake), 1) if recipe.conditional else fake
+        advice = ", or a discriminator with fewer layers: --set model.n_layers=2"
+        _tried(networks.D[recipe.directions[0]], seen, size, advice)
+
+
+def _tried(network: Network, image: Tensor, size: int, advice: str) -> Tensor:
     try:
-        fake = networks.G[recipe.directions[0]](image)
-        networks.D[recipe.directions[0]](torch.cat((image, fake), 1) if recipe.conditional else fake)
+        out: Tensor = network(image)
     except LossbenchError:
         raise
     except (RuntimeError, ValueError) as error:
         raise OptionError(
-            f"data.size={size}: these networks cannot take such images ({error}). Use a larger --size, or a "
-            "discriminator with fewer layers: --set model.n_layers=2."
+            f"data.size={size}: these networks cannot take such images ({error}). Use a larger --size{advice}."
         ) from error
-    if fake.shape != image.shape:
-        raise OptionError(f"data.size={size}: the generator returns {fake.shape[-1]} px. Use a --size that it keeps.")
+    return out
