@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from lossbench import weights
+from lossbench import download, weights
 from lossbench.cli import main
 from lossbench.data import Shapes
 from lossbench.errors import WeightsError
@@ -127,7 +127,7 @@ def index_is_there():
 
     def tried():
         try:
-            indexes = weights._indexes(Download("lpips==0.1.4", "", dict))
+            indexes = download._indexes(Download("lpips==0.1.4", "", dict))
             return any(_answers(page, indexes) for page in indexes.pages)
         except WeightsError:
             return False
@@ -137,8 +137,8 @@ def index_is_there():
 
 def _answers(page, indexes):
     try:
-        return any("lpips" in link for link in weights._listed(page, indexes))
-    except weights.FAILURES:
+        return any("lpips" in link for link in download._listed(page, indexes))
+    except download.FAILURES:
         return False
 
 

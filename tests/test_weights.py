@@ -398,7 +398,7 @@ def test_what_does_not_match_is_not_opened(mine, site, tmp_path):
     ],
 )
 def test_archives_that_do_not_help(mine, monkeypatch, tmp_path, archive, member, reason):
-    monkeypatch.setattr("lossbench.weights.LARGEST", 1000)
+    monkeypatch.setattr("lossbench.download.LARGEST", 1000)
     word = mine(("odd_name==1.0", archive, member))
     said = refused(word, file=put(tmp_path, "odd_name-1.0.tar.gz", archive))
     assert "cannot be converted: " in said
@@ -418,7 +418,7 @@ def test_a_members_name_is_no_path(mine, monkeypatch, tmp_path, place, pack):
 
 
 def test_a_download_may_not_be_endless(mine, site, monkeypatch):
-    monkeypatch.setattr("lossbench.weights.LARGEST", 5)
+    monkeypatch.setattr("lossbench.download.LARGEST", 5)
     site.put("/mine.json", ORIGINAL)
     assert "is larger than 5 bytes" in refused(mine((f"{site.address}/mine.json", ORIGINAL, "")))
 
