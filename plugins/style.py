@@ -65,8 +65,8 @@ def style(
     batch's ``target`` images, each for one translation. ``layers``: ``relu3_3`` after the ReLU, ``conv3_3`` before it.
 
     Images [B, 3, H, W] in [-1, 1] -> a scalar for each layer. The number of pixels does not scale it, but strokes keep
-    their size in px. With torchvision's VGG16 values are about 1e-5 of those of ``content``, so weights are about 1e5
-    of its; the paper's 5 assumes Caffe's VGG on 0 to 255. It says nothing of where things are.
+    their size in px. With torchvision's VGG16 values are about 1e-4 of those of ``content``, and weights 1e4 to 1e5 of
+    its; the paper's 5 assumes Caffe's VGG on 0 to 255. It says nothing of where things are.
     """
     shared = backbone(network)
     shared.check(layers, "style.layers")
@@ -84,5 +84,5 @@ def style(
 
 @hookimpl
 def lossbench_loss() -> LossSpec:
-    """Four layers of VGG16, at weight 1e5."""
-    return LossSpec(style, weight=1e5)
+    """Four layers of VGG16, at weight 1e3, which is 1e4 of that of content."""
+    return LossSpec(style, weight=1e3)

@@ -1,4 +1,4 @@
-"""Identity, by formula."""
+"""Identity, by hand on four pixels and by the l1_loss of torch."""
 
 from __future__ import annotations
 

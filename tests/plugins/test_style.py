@@ -185,8 +185,8 @@ def test_options_that_cannot_be_are_refused_in_one_line(option, value, said):
     assert "\n" not in str(error.value)
 
 
-def test_the_batchs_targets_and_four_layers_of_vgg16_at_1e5_are_the_defaults():
-    assert load("losses", "style").spec.weight == 1e5
+def test_the_batchs_targets_and_four_layers_of_vgg16_at_1e3_are_the_defaults():
+    assert load("losses", "style").spec.weight == 1e3
     term = lossbench.load_loss("style")
     assert list(inspect.signature(term).parameters) == ["fake", "target", "once"]
     fake, target = images(1, 3, 16, 16), images(1, 3, 16, 16, seed=1)
