@@ -8,15 +8,17 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 from lossbench.errors import LossbenchError, PluginError
+from lossbench.hookspecs import Recipe
 from lossbench.options import declared, resolve
 from lossbench.registry import HOOKS, Plugin, is_file, listing, load, package, source
 
+USUAL = 256  # px, where a recipe's defaults depend on the size
 LIMITS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
 CITATION = re.compile(r"\(([^()]*\b(?:19|20)\d\d\b)[^()]*\)")
 
@@ -68,14 +70,17 @@ def plain(entry: Entry, *, verbose: bool) -> dict[str, Any]:
     return asdict(entry) | (asdict(details(entry.kind, entry.name)) if verbose else {})
 
 
-def entry_of(word: str) -> tuple[Entry, Details]:
-    """Return one plugin, by name or file, and all that it says of itself. What is unknown is looked for among losses.
+def named(word: str) -> list[tuple[Entry, Details]]:
+    """Return the plugins of a name, of each kind one, or that of a file, and all that they say of themselves.
 
     Raises:
-        LossbenchError: there is none, or it cannot be built.
+        LossbenchError: there is none, or one cannot be built.
     """
     groups = [group for group in HOOKS if word in listing(group)]
-    group = groups[0] if groups else _kind(word) if is_file(word) else "losses"
+    return [_entry_of(group, word) for group in groups or [_kind(word) if is_file(word) else "losses"]]
+
+
+def _entry_of(group: str, word: str) -> tuple[Entry, Details]:
     plugin = load(group, word)
     origin = plugin.origin
     path = Path(origin.source) if is_file(origin.source) else source(origin.source)
@@ -106,7 +111,7 @@ def described(group: str, plugin: Plugin) -> Details:
     name, spec = plugin.origin.name, plugin.spec
     if group == "recipes":
         text = f"Directions {', '.join(spec.directions)}; losses {', '.join(spec.losses)}; adversary {spec.adversary}."
-        return Details(text, tuple(option for builder in spec.networks for option in _options("model", builder)))
+        return Details(text, _of_networks(spec))
     if group == "weights":
         return Details(f"Licence: {spec.licence}. From {', '.join(each.where for each in spec.sources)}.")
     builder = spec.builder if group == "losses" else spec
@@ -117,6 +122,14 @@ def described(group: str, plugin: Plugin) -> Details:
     weight = Option(f"{name}.weight", "number or schedule", spec.weight if not callable(spec.weight) else "a function")
     options = (weight, *_options(name, builder))
     return Details(text, options, _asks(builder, name), references, dict(spec.checks))
+
+
+def _of_networks(recipe: Recipe) -> tuple[Option, ...]:
+    """Return the options of a recipe's networks; one that both have is the generator's."""
+    both = [option for builder in recipe.networks for option in _options("model", builder)]
+    first = {option.key: option for option in reversed(both)}
+    own = recipe.defaults(USUAL)
+    return tuple(replace(each, default=own.get(each.key, each.default)) for each in both if first[each.key] is each)
 
 
 def sentence(path: Path | None) -> str:

@@ -324,13 +324,14 @@ def plugins_show(
     plugin: Annotated[str, Argument(help="A plugin, by name or file.", autocompletion=completion.plugins)],
     json: Annotated[bool, Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Show all of one plugin: options, what it asks for, references."""
-    from lossbench.catalogue import entry_of
+    """Show all of a plugin: options, what it asks for, references; a loss and a recipe may have one name."""
+    from lossbench.catalogue import named
 
-    entry, details = entry_of(plugin)
+    found = named(plugin)
     if json:
-        print(dumps(asdict(entry) | asdict(details), indent=2))
-    else:
+        print(dumps([asdict(entry) | asdict(details) for entry, details in found], indent=2))
+        return
+    for entry, details in found:
         show_plugin(entry, details)
 
 

@@ -197,14 +197,15 @@ def adapted(recipe: Recipe, name: str, direction: str | None, conditional: bool 
 
 
 def model_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every option of a recipe's networks."""
+    """Return every option of a recipe's networks; one that both have is the generator's by default."""
     known = {key for builder in recipe.networks for key in declared(builder)}
     if strange := [key for key in given if key not in known]:
         close, options = near_miss(strange[0], known), ", ".join(sorted(known))
         raise OptionError(f"model has no option `{strange[0]}`.{close} Options of model: {options}.")
     resolved: dict[str, Any] = {}
     for builder in recipe.networks:
-        resolved |= resolve(builder, {key: value for key, value in given.items() if key in declared(builder)}, "model")
+        own = resolve(builder, {key: value for key, value in given.items() if key in declared(builder)}, "model")
+        resolved = own | resolved
     return resolved
 
 

@@ -14,7 +14,7 @@ import pytest
 from pydantic import Field
 
 from lossbench import PluginError, completion
-from lossbench.catalogue import entries, entry_of, option_names, type_name
+from lossbench.catalogue import entries, named, option_names, type_name
 from lossbench.options import declared
 from lossbench.registry import listing, load
 
@@ -138,7 +138,7 @@ def test_a_shell_completes_without_importing_torch():
 
 
 def test_every_entry_of_a_file_is_found_again():
-    entry, details = entry_of("gradients")
+    ((entry, details),) = named("gradients")
     assert entry.kind == "observers"
     assert [option.key for option in details.options] == ["gradients.every"]
 
@@ -157,3 +157,16 @@ def test_an_observer_that_is_a_file_is_shown_as_one(lossbench, write_plugin):
     assert code == 0
     assert "mine  observers" in out
     assert "mine.every" in out
+
+
+def test_a_loss_and_a_recipe_of_one_name_are_both_shown(lossbench):
+    assert [entry.kind for entry, _ in named("style")] == ["losses", "recipes"]
+    code, out, _ = lossbench("plugins", "show", "style", "--json")
+    assert code == 0
+    assert [each["kind"] for each in json.loads(out)] == ["losses", "recipes"]
+
+
+def test_an_option_that_both_networks_have_is_shown_once_with_the_recipes_default():
+    ((_, details),) = named("pix2pix")
+    norms = [option for option in details.options if option.key == "model.norm"]
+    assert [option.default for option in norms] == ["batch"]

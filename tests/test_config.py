@@ -7,7 +7,9 @@ import tomllib
 import pytest
 
 from lossbench import OptionError
-from lossbench.config import flat, nested, overlaid, parse_assignment, read_toml
+from lossbench.config import flat, model_options, nested, overlaid, parse_assignment, read_toml
+from lossbench.hookspecs import Recipe
+from lossbench.networks import patch_discriminator, unet_generator
 from lossbench.prepare import prepare
 
 SMALL = {"model.ngf": 4, "model.ndf": 4, "train.steps": 2}
@@ -250,3 +252,9 @@ def test_a_weight_and_its_directions_in_one_table_get_the_right_hint(lossbench, 
     code, _, err = lossbench("run", "--config", "both.toml", "--print-config")
     assert code == 2
     assert "weights by direction stand in [NAME.weight], as A2B and B2A" in err
+
+
+def test_an_option_that_both_networks_have_is_the_generators_by_default():
+    recipe = Recipe(networks=(unet_generator, patch_discriminator))
+    assert model_options(recipe, {})["norm"] == "batch"
+    assert model_options(recipe, {"norm": "instance"})["norm"] == "instance"
