@@ -1,18 +1,24 @@
-"""What the docs say of lossbench out of lossbench itself: names, hooks, options, commands, codes, checks, losses."""
+"""What the docs say of lossbench out of lossbench itself: names, hooks, options, commands, codes, checks, plugins."""
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer.main
 from pydantic_core import PydanticUndefined
 
 from lossbench import errors, hookspecs, schedules
-from lossbench.catalogue import entries, entry_of, type_name
+from lossbench.catalogue import CITATION, Details, details, entries, sentence, type_name
 from lossbench.cli import INTERRUPTED, app
+from lossbench.errors import LossbenchError
+from lossbench.objective import Choice, compose
+from lossbench.options import declared
+from lossbench.registry import Plugin, load, source
 from lossbench.settings import SECTIONS
 from lossbench.testing import MEANING as CHECKS
 from lossbench.testing import MEND
@@ -20,6 +26,8 @@ from lossbench.testing.remarks import REMARKS
 from lossbench.views import CRITIC_NAMES, MEANING
 
 ROOT = Path(__file__).parent.parent
+SIZE = 256  # px, whose defaults are shown
+PICTURE = ROOT / "docs" / "images" / "shapes.png"
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
@@ -52,14 +60,133 @@ def settings() -> str:
         for key, field in section.model_fields.items():
             default = "" if field.default in (None, PydanticUndefined) else f"`{field.default}`"
             rows.append([f"`{name}.{key}`", type_name(field.annotation), default, field.description or ""])
-    return markdown([*rows, *_options("cyclegan", "of the recipe's networks")])
+    return markdown(rows)
+
+
+def recipes() -> str:
+    """Return every recipe: what it is, what images it takes, what it minimises."""
+    rows = [["recipe", "what it is", "images", "losses and their weights"]]
+    for entry in _built_in("recipes"):
+        recipe = load("recipes", entry.name).spec
+        images = "pairs of A and B" if recipe.paired else "A and B, unpaired" if recipe.targets else "A"
+        ways = "both ways" if len(recipe.directions) > 1 else "one way"
+        rows.append([f"`{entry.name}`", entry.sentence.partition(": ")[2], f"{images}, {ways}", objective(entry.name)])
+    return markdown(rows)
+
+
+def objective(name: str) -> str:
+    """Return what a recipe minimises by itself: ``1 gan + 100 l1``."""
+    recipe = load("recipes", name).spec
+    chosen = [each for each in (recipe.adversary, *recipe.losses) if each]
+    set_by_it = recipe.defaults(SIZE)
+    weights = {each: set_by_it.get(f"{each}.weight", load("losses", each).spec.weight) for each in chosen}
+    return " + ".join(f"{weight:g} {each}" for each, weight in weights.items())
+
+
+def recipe_options() -> str:
+    """Return the options of every recipe's networks, and what else it sets otherwise than lossbench does."""
+    columns = {entry.name: _of_recipe(entry.name) for entry in _built_in("recipes")}
+    of_networks = {key for column in columns.values() for key in column if key.startswith("model.")}
+    others = {key for column in columns.values() for key in column} - of_networks
+    rows = [["key", "type", *columns]]
+    for key in (*sorted(of_networks), *sorted(others)):
+        values = [str(column.get(key, "")) for column in columns.values()]
+        rows.append([f"`{key}`", _type(key), *(f"`{value}`" if value else "" for value in values)])
+    return markdown(rows)
+
+
+def recipe_quick() -> str:
+    """Return what every recipe sets for a short run on the built-in images."""
+    rows = [["recipe", "on the built-in images"]]
+    for entry in _built_in("recipes"):
+        quick = load("recipes", entry.name).spec.quick
+        rows.append([f"`{entry.name}`", ", ".join(f"`{key}={value}`" for key, value in quick.items())])
+    return markdown(rows)
+
+
+def mixing() -> str:
+    """Return which losses a recipe can have, and what they then compare with."""
+    names = [entry.name for entry in _built_in("recipes")]
+    rows = [["loss", *names]]
+    for entry in _built_in("losses"):
+        rows.append([f"`{entry.name}`", *(_fitting(entry.name, name) for name in names)])
+    return markdown(rows)
+
+
+def _fitting(loss: str, recipe: str) -> str:
+    plugin = load("losses", loss)
+    options = declared(plugin.spec.builder)
+    if "against" in options:
+        against = get_args(options["against"].annotation)
+        return ", ".join(f"`{each}`" for each in against if _fits(plugin, {"against": each}, recipe))
+    if _fits(plugin, {}, recipe):
+        return "yes"
+    return "with `image`" if "image" in options and _fits(plugin, {"image": PICTURE}, recipe) else ""
+
+
+def _fits(plugin: Plugin, options: dict[str, Any], name: str) -> bool:
+    recipe = load("recipes", name).spec
+    adversary = Choice(load("losses", recipe.adversary)) if recipe.adversary else None
+    try:
+        compose([Choice(plugin, options)], adversary, recipe, 0)
+    except LossbenchError:
+        return False
+    return True
+
+
+def weights() -> str:
+    """Return all pretrained weights, and the files that they are made from."""
+    rows = [["weights", "what they are", "made from", "licence"]]
+    for entry in _built_in("weights"):
+        spec = load("weights", entry.name).spec
+        files = " or ".join(f"`{each.where.rpartition('/')[2]}`" for each in spec.sources)
+        rows.append([f"`{entry.name}`", entry.sentence, files, spec.licence])
+    return markdown(rows)
+
+
+def verified() -> str:
+    """Return every loss and every system: its source, its formula, its file, and what its tests compare it with."""
+    rows = [["loss or system", "source", "formula", "file", "how verified"]]
+    for entry in _built_in("losses", "recipes"):
+        file = source(entry.origin).relative_to(ROOT).as_posix()  # type: ignore[union-attr]  # ours have files
+        test = ROOT / "tests" / Path(file).with_name(f"test_{entry.name}.py")
+        cited, formula = _cited(entry)
+        word = f"`{entry.name}`" if entry.kind == "losses" else f"`--recipe {entry.name}`"
+        called = f"{entry.sentence.partition(':')[0]}, {word}"
+        rows.append([called, cited, formula, f"[{file}](../{file})", sentence(test)])
+    return markdown(rows)
+
+
+def _known(entry: Any) -> Details:
+    """Return all that a plugin says of itself; where its pretrained weights cannot be had, nothing can be written."""
+    known = details(entry.kind, entry.name)
+    if known.error:
+        raise SystemExit(known.error)
+    return known
+
+
+def _cited(entry: Any) -> tuple[str, str]:
+    """Return who is cited, and the formula: a loss's builder has both, a recipe's module who, its losses what."""
+    known = _known(entry)
+    if entry.kind == "losses":
+        formulas = [code for code in re.findall("`([^`]+)`", known.text) if " " in code]  # options have no spaces
+        return "; ".join(known.references), _code(formulas[0]) if formulas else ""
+    said = ast.get_docstring(ast.parse(source(entry.origin).read_text("utf-8"))) or ""  # type: ignore[union-attr]
+    return "; ".join(CITATION.findall(said)), _code(objective(entry.name))
+
+
+def _code(text: str) -> str:
+    """Return code in a cell of a table, where a bar would end it."""
+    return f"<code>{text.replace('&', '&amp;').replace('<', '&lt;').replace('|', '&#124;')}</code>"
 
 
 def plugin_options() -> str:
     """Return every option of the plugins that are built in."""
     rows = [["key", "type", "default"]]
     for entry in _built_in("losses", "observers"):
-        rows += [row[:3] for row in _options(entry.name, "")]
+        for option in _known(entry).options:
+            default = "" if option.default is None else f"`{option.default}`"
+            rows.append([f"`{option.key}`", option.type, default])
     return markdown(rows)
 
 
@@ -112,13 +239,15 @@ def gallery() -> str:
     """Return a section for each loss that is built in, from its docstring."""
     parts = []
     for entry in _built_in("losses"):
-        _, details = entry_of(entry.name)
-        asks = ", ".join(f"`{name}`" for name in details.asks)
-        known = [option for option in details.options if option.default is not None]
+        told = _known(entry)
+        asks = ", ".join(f"`{name}`" for name in told.asks)
+        known = [option for option in told.options if option.default is not None]
         options = ", ".join(f"`{option.key}={option.default}`" for option in known)
         picture = f"![Where {entry.name} pushes](images/push-{entry.name}.png)"
-        told = [f"## {entry.name}", entry.sentence, details.text, f"Asks for {asks}. Options: {options}.", picture]
-        parts.append("\n\n".join(told))
+        if set(told.asks) <= set(CRITIC_NAMES) and "pred_fake" not in told.asks:
+            picture = "No picture: it trains the discriminator, and pushes at no image."
+        asked = f"Asks for {asks}. Options: {options}."
+        parts.append("\n\n".join([f"### {entry.name}", entry.sentence, told.text, asked, picture]))
     return "\n\n".join(parts)
 
 
@@ -126,12 +255,19 @@ def _built_in(*kinds: str) -> Iterator[Any]:
     return (entry for entry in entries() if entry.distribution == "lossbench" and entry.kind in kinds)
 
 
-def _options(name: str, meaning: str) -> list[list[str]]:
-    _, details = entry_of(name)
-    return [
-        [f"`{option.key}`", option.type, "" if option.default is None else f"`{option.default}`", meaning]
-        for option in details.options
-    ]
+def _of_recipe(name: str) -> dict[str, Any]:
+    """Return a recipe's values by dotted key: of its networks' options, and what it sets."""
+    networks = {option.key: option.default for option in details("recipes", name).options}
+    return networks | dict(load("recipes", name).spec.defaults(SIZE))
+
+
+def _type(key: str) -> str:
+    """Return the type of an option of some recipe's networks, a section or a loss."""
+    owner, _, option = key.partition(".")
+    if owner in SECTIONS:
+        return type_name(SECTIONS[owner].model_fields[option].annotation)
+    options = [option for entry in _built_in("losses", "recipes") for option in _known(entry).options]
+    return next(option.type for option in options if option.key == key)
 
 
 def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
@@ -147,5 +283,22 @@ def _sentence(documented: Any) -> str:
 
 REFERENCE: dict[str, Callable[[], str]] = {
     each.__name__: each
-    for each in (names, hooks, settings, plugin_options, commands, exit_codes, checks, remarks, grammar, gallery)
+    for each in (
+        names,
+        hooks,
+        settings,
+        recipes,
+        recipe_options,
+        recipe_quick,
+        mixing,
+        weights,
+        plugin_options,
+        commands,
+        exit_codes,
+        checks,
+        remarks,
+        grammar,
+        gallery,
+        verified,
+    )
 }

@@ -13,7 +13,7 @@ import math
 import re
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,20 @@ PAGES = (
     "docs/checks.md",
     "docs/losses.md",
     "docs/observers.md",
+    "docs/recipes.md",
     "docs/reference.md",
     "docs/results.md",
+    "docs/weights.md",
 )
+BETTER = {
+    "l1": "L1 of 2, lower is better",
+    "sharpness": "gradient energy, the truth's is 1",
+    "histogram_L": "distance of L, lower",
+    "histogram_a": "of a, lower",
+    "histogram_b": "of b, lower",
+    "pixel_accuracy": "pixels of the right class, higher",
+    "class_iou": "IoU of classes, higher",
+}
 SHOWN = {"shape_error": "shape error", "contour_error": "contour error", "l1": "L1", "mask_iou": "mask IoU"}
 
 
@@ -55,7 +66,11 @@ def main() -> None:
 
 
 def _filled(match: re.Match[str]) -> str:
-    return f"{match[1]}{TABLES[match[2]]()}\n{match[3]}"
+    try:
+        content = TABLES[match[2]]()
+    except FileNotFoundError:
+        content = "Not measured yet."
+    return f"{match[1]}{content}\n{match[3]}"
 
 
 def seeds() -> str:
@@ -133,19 +148,64 @@ def circularity_cost() -> str:
 
 
 def emoji() -> str:
-    """One run on real images, beside the copy."""
-    record = _load("emoji")
-    rows = [["metric", "better", "A2B", "A2B copy", "B2A", "B2A copy", "n"]]
+    """A run of each recipe on real images, beside the copy."""
+    records = [_load(name) for name in ("emoji", "cut") if (RESULTS / f"{name}.json").exists()]
+    columns = [
+        (f"{record['config']['recipe']} {way}{' copy' * (what == 'copy')}", judged[what])
+        for record in records
+        for way, judged in record["metrics"].items()
+        for what in ("translation", "copy")
+    ]
+    rows = [["metric", "better", *(head for head, _ in columns), "n"]]
     for name, metric in METRICS.items():
-        columns = [record["metrics"][way][what][name] for way in ("A2B", "B2A") for what in ("translation", "copy")]
-        numbers = [f"{column['value']:.4g}" for column in columns]
-        rows.append([f"{name} ({metric.unit})", metric.better, *numbers, str(columns[0]["n"])])
+        numbers = [f"{column[name]['value']:.4g}" if name in column else "" for _, column in columns]
+        counts = sorted({column[name]["n"] for _, column in columns if name in column})
+        rows.append(
+            [f"{name} ({metric.unit})", metric.better, *numbers, " to ".join(map(str, counts[:1] + counts[1:][-1:]))]
+        )
+    return "\n\n".join([markdown(rows), *map(_run, records)])
+
+
+def facades_photos() -> str:
+    """pix2pix from labels to photos, row by row of its losses."""
+    return _facades("B2A")
+
+
+def facades_labels() -> str:
+    """pix2pix from photos to labels, row by row of its losses."""
+    return _facades("A2B")
+
+
+def _facades(direction: str) -> str:
+    found = _load("facades")["rows"]
+    judged = {key.partition(" ")[2]: row for key, row in found.items() if key.startswith(direction)}
+    trained = {name: row for name, row in judged.items() if "config" in row}
+    metrics = list(next(iter(judged.values()))["metrics"])
+    rows = [["losses", *(BETTER[metric] for metric in metrics)]]
+    for name, row in (trained | judged).items():  # what needs no training comes last
+        rows.append([name, *(_interval(row["metrics"][metric]) for metric in metrics)])
+    count = {row["metrics"][metric]["n"] for row in judged.values() for metric in metrics}
+    run = next(iter(trained.values()))["config"]
     caption = (
-        f"Seed {record['config']['train.seed']}, {record['steps_done']} steps, "
-        f"{record['speed']['median']:.2f} s per step (median), peak memory {record['peak_memory_mb']:.0f} MB. "
-        f"{_machine(record['environment'])}"
+        f"{_joined(count)} test images at {run['data.size']} px, {run['train.steps']} steps of batch "
+        f"{run['train.batch']}, seed {run['train.seed']}. In brackets the interval that 95 % of draws of as many test "
+        f"images fall in; other seeds are not in it. {_machines(judged.values())}"
     )
     return "\n\n".join([markdown(rows), caption])
+
+
+def style() -> str:
+    """How much of a style photos take on, how much of their content they keep."""
+    report = _load("style")
+    rows = [["what", "value", "95 % interval", "n"]]
+    for name, one in report["metrics"].items():
+        rows.append([name, f"{one['value']:.4g}", f"{one['low']:.4g} to {one['high']:.4g}", str(one["n"])])
+    config = report["config"]
+    caption = (
+        f"{config['data.size']} px, {config['train.steps']} steps of batch {config['train.batch']}, seed "
+        f"{config['train.seed']}; the interval that 95 % of draws of as many photos fall in. "
+    )
+    return "\n\n".join([markdown(rows), caption + _machine(report["environment"])])
 
 
 def step() -> str:
@@ -235,6 +295,30 @@ def data() -> str:
     return "\n\n".join([markdown(rows), _machine(report["environment"])])
 
 
+def _run(record: dict[str, Any]) -> str:
+    """What a run was, and what it cost."""
+    config = record["config"]
+    losses = ",".join(dict.fromkeys(term["term"].partition("/")[2].partition(":")[0] for term in record["objective"]))
+    return (
+        f"{config['recipe']}: {losses} on {record['dataset']['name']}, seed {config['train.seed']}, "
+        f"{record['steps_done']} steps, {record['speed']['median']:.2f} s per step (median), peak memory "
+        f"{record['peak_memory_mb']:.0f} MB. {_machine(record['environment'])}"
+    )
+
+
+def _interval(one: dict[str, Any]) -> str:
+    return f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
+
+
+def _joined(some: Iterable[object]) -> str:
+    return " or ".join(sorted(map(str, some)))
+
+
+def _machines(rows: Iterable[dict[str, Any]]) -> str:
+    """Where the rows of a table come from; those that were added later may be of a later commit."""
+    return " ".join(dict.fromkeys(_machine(row["environment"]) for row in rows))
+
+
 def _error(one: dict[str, Any]) -> str:
     return "not read" if one["mae"] is None else f"{one['mae']:.3f} ({one['max']:.3f})"
 
@@ -283,6 +367,9 @@ TABLES: dict[str, Callable[[], str]] = REFERENCE | {
         circularity_accuracy,
         circularity_cost,
         emoji,
+        facades_photos,
+        facades_labels,
+        style,
         step,
         observers,
         observers_cost,

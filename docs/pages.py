@@ -2,8 +2,8 @@
 
 CHANGELOG.md and CONTRIBUTING.md become pages, and so do notebooks, with what they print. A link that leads out of docs/
 leads to such a page, or, where there is none (sources, results), becomes what it says. So one text serves both, and the
-strict build finds links that are wrong. A table of up to four columns has its headings in each cell, so that
-pages.css can stack it on a phone.
+strict build finds links that are wrong. A table of up to four columns, or with formulas, has its headings in each cell,
+so that pages.css can stack it on a phone.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def on_page_content(html: str, **_: Any) -> str:
 
     def marked(match: re.Match[str]) -> str:
         heads = [re.sub("<.*?>", "", head) for head in re.findall("<th>(.*?)</th>", match[0])]
-        if len(heads) not in STACKED:
+        if len(heads) not in STACKED and "formula" not in heads:
             return match[0]
         rows = match[0].split("<tr>")
         for number, row in enumerate(rows):

@@ -56,6 +56,8 @@ def model(function: Callable[..., Any], who: str) -> type[pydantic.BaseModel]:
             )
         elif Path in _types(kind):
             kind = Annotated[kind, pydantic.AfterValidator(_from_anywhere)]
+        if tuple in (kind, typing.get_origin(kind), *map(typing.get_origin, typing.get_args(kind))):
+            kind = Annotated[kind, pydantic.BeforeValidator(_listed)]
         fields[name] = (kind, parameter.default)
     return pydantic.create_model("Options", __config__=STRICT, **fields)
 
@@ -84,7 +86,7 @@ def validated(kind: type[M], given: Mapping[str, Any], who: str, also: Sequence[
             problem = f"{who} has no option `{name}`.{near_miss(name, known)}"
         else:
             how = " Write a list: [1,2]." if first["type"] == "tuple_type" else ""
-            problem = f"{who}.{name}={given[name]!r}: {first['msg'].lower()}.{how}"
+            problem = f"{who}.{name}={given[name]!r}: {first['msg'][0].lower()}{first['msg'][1:]}.{how}"
         raise OptionError(f"{problem} Options of {who}: {options or 'none'}.") from None
 
 
@@ -99,6 +101,11 @@ def _evaluated(option: inspect.Parameter, function: Callable[..., Any]) -> inspe
         raise PluginError(
             f"Option `{option.name}`: its type cannot be read, {error}. Import it, and not under TYPE_CHECKING."
         ) from error
+
+
+def _listed(value: object) -> object:
+    """Return ``relu2_2,relu3_3`` as a list, since a shell wants lists of text in quotes within quotes."""
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
 
 def _from_anywhere(path: Path | None) -> Path | None:

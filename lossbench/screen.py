@@ -62,8 +62,9 @@ class Watch:
         """Print what is minimised and on what."""
         show_objective(run.objective.describe())
         train, data = run.config.train, run.dataset
+        counts = " + ".join(str(len(images)) for images in data.train.values())
         console.print(
-            f"{data.name}: {len(data.train['A'])} + {len(data.train['B'])} images at {run.config.data.size} px, "
+            f"{data.name}: {counts} images at {run.config.data.size} px, "
             f"steps {train.steps}, batch {train.batch}, on {train.device}, seed {train.seed}. Into {run.directory}"
         )
         if data.skipped:

@@ -270,7 +270,7 @@ def _converted(original: Path, spec: Weights) -> bytes:
     except Exception as error:  # what a damaged file raises is of every type
         raise WeightsError(f"cannot be converted: {type(error).__name__}: {error}") from error
     if (made := hashlib.sha256(content).hexdigest()) != spec.sha256:
-        raise WeightsError(f"makes weights with sha256 {made[:STAMP]}..., not {spec.sha256[:STAMP]}...")
+        raise WeightsError(f"makes weights with sha256 {made}, not {spec.sha256[:STAMP]}...")
     return content
 
 

@@ -69,12 +69,13 @@ def gan(
     penalty: float = 10.0,
     critic_steps: PositiveInt | None = None,
 ) -> Adversary:
-    """Adversarial loss on the discriminator's answers (any shape) -> scalars.
+    """Adversarial loss, ``G: mean (D(fake) - 1)^2; D: (mean (D(real) - 1)^2 + mean D(fake)^2) / 2`` in mode ``lsgan``.
 
-    ``mode``: ``lsgan`` (Mao et al., 2017), ``vanilla`` and ``minimax`` (Goodfellow et al., 2014: the form they train
-    and the form they write), ``hinge`` (Lim & Ye, 2017), ``wgangp`` (Gulrajani et al., 2017) with its gradient
-    ``penalty``. ``critic_steps``: discriminator steps for each generator step, by itself 5 for wgangp, else 1.
-    The discriminator's side of lsgan, vanilla and minimax is halved, as CycleGAN does.
+    The discriminator's answers have any shape -> scalars. ``mode``: ``lsgan`` (Mao et al., 2017), ``vanilla`` and
+    ``minimax`` (Goodfellow et al., 2014: the form they train and the form they write), ``hinge`` (Lim & Ye, 2017),
+    ``wgangp`` (Gulrajani et al., 2017) with its gradient ``penalty``. ``critic_steps``: discriminator steps for
+    each generator step, by itself 5 for wgangp, else 1. The discriminator's side of lsgan, vanilla and minimax is
+    halved, as CycleGAN does.
     """
     generator, discriminator = {
         "lsgan": (lsgan_generator, lsgan_discriminator),

@@ -121,3 +121,34 @@ def test_a_builder_that_was_called_is_told(tiny, write_plugin):
         match=r"mine.py: what LossSpec is given asks for `fake`, as a term does. Give it the builder itself",
     ):
         tiny(f"cycle,{write_plugin('mine', code)}")
+
+
+def made(*, layers: tuple[str, ...] = ("a",), sizes: tuple[int, ...] | None = None, file: Path | None = None) -> None:
+    """Options that a shell writes as plain words."""
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [("a,b", ("a", "b")), ("a", ("a",)), (" a , b ", ("a", "b")), (["a", "b"], ("a", "b"))]
+)
+def test_a_list_of_text_needs_no_quotes(given, found):
+    assert resolve(made, {"layers": given}, "made")["layers"] == found
+
+
+def test_a_list_of_numbers_needs_no_brackets():
+    assert resolve(made, {"sizes": "3,4"}, "made")["sizes"] == (3, 4)
+    with pytest.raises(OptionError, match=r"made.sizes='3,x': "):
+        resolve(made, {"sizes": "3,x"}, "made")
+
+
+def test_a_file_means_the_same_from_any_folder(tmp_path, monkeypatch):
+    (tmp_path / "x.png").touch()
+    monkeypatch.chdir(tmp_path)
+    assert resolve(made, {"file": "x.png"}, "made")["file"] == tmp_path / "x.png"
+    assert resolve(made, {"file": "y.png"}, "made")["file"] == Path("y.png")  # the loss will say that it is not there
+
+
+def test_the_choices_of_an_option_are_shown_as_they_are_written():
+    def choosy(*, way: Literal["A2B", "B2A"] = "A2B") -> None: ...
+
+    with pytest.raises(OptionError, match=r"choosy.way='x': input should be 'A2B' or 'B2A'\."):
+        resolve(choosy, {"way": "x"}, "choosy")

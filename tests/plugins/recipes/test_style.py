@@ -147,6 +147,15 @@ def test_folders_of_one_domain_do(painting, tmp_path, sides):
     assert (tmp_path / "run" / "samples" / "A2B_000002.png").is_file()
 
 
+@pytest.mark.usefixtures("narrow", "plain_pictures")
+def test_the_command_line_takes_a_folder_of_one_domain(lossbench, painting, tmp_path):
+    words = ("--steps", 1, "--batch", 1, "--set", "model.ngf=4", "--set", f"style.image={painting}")
+    data = folder(tmp_path / "images", "train", "test")
+    code, out, err = lossbench("run", "--recipe", "style", "--data", data, *words, "--out", "run")
+    assert (code, err) == (0, "")
+    assert "images: 4 images at 64 px" in " ".join(out.split())
+
+
 class StopAfter:
     """Stops a run after its first step, as a signal would."""
 
