@@ -47,7 +47,8 @@ def train(
     Args:
         plugins: names or files of losses, in the order in which they are added; by itself the recipe's own.
         losses: losses that are functions: name -> term, or (term, weight).
-        data: a folder with ``trainA trainB testA testB``, or a built-in set: shapes, shapes-same, shapes-squash.
+        data: a folder with ``trainA trainB testA testB``, or with ``train test`` of pairs side by side; or a built-in
+            set: shapes, shapes-same, shapes-squash.
         recipe: what is trained; cyclegan by itself.
         preset: weights as another trainer has them: junyanz, mmagic.
         settings: any option by dotted key, such as ``{"train.steps": 100, "tv.power": 2}``.

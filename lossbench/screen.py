@@ -223,7 +223,8 @@ def show_closing(metrics: Mapping[str, Any], dataset: Mapping[str, Any]) -> None
             n = "/".join(dict.fromkeys(str(cell["n"]) for cell in cells if cell))
             table.add_row(f"{name} ({metric.unit})", metric.better, *numbers, n)
     console.print(table)
-    counts = f"{dataset['n']['testA']} + {dataset['n']['testB']} test images of {dataset['name']}"
+    tested = [str(n) for side, n in dataset["n"].items() if side.startswith("test")]
+    counts = f"{' + '.join(tested)} test images of {dataset['name']}"
     console.print(f"On the {counts}; copy is the input itself, as if it were the translation.")
-    if not dataset["paired_test"]:
+    if not dataset["paired_test"] and "testB" in dataset["n"]:
         console.print("No truth to compare with: if testA and testB are pairs by file name, say --paired-test.")
