@@ -260,6 +260,7 @@ def translate(
     ] = None,
     overlap: Annotated[int | None, Option(help="Of tiles, px. (default: a quarter of one)")] = None,
     side_by_side: Annotated[bool, Option("--side-by-side", help="Show each image beside its translation.")] = False,
+    pairs: Annotated[bool, Option("--pairs", help="Images hold A left and B right: translate the source.")] = False,
     seed: Annotated[int | None, Option(help="Of networks that draw (pix2pix). (default: the run's)")] = None,
     recipe: Annotated[str | None, Option(help="The run's recipe again, where it is a file you trust.")] = None,
 ) -> None:
@@ -272,7 +273,7 @@ def translate(
         task = progress.add_task("translating", total=None)
         written = translate(
             run, images, out=out, direction=direction, size=size, keep_size=keep_size, tile=tile, overlap=overlap,
-            side_by_side=side_by_side, seed=seed, recipe=recipe,
+            side_by_side=side_by_side, pairs=pairs, seed=seed, recipe=recipe,
             report=lambda done, total: progress.update(task, completed=done, total=total),
         )  # fmt: skip
     console.print(f"{len(written)} image{'s' * (len(written) != 1)} in {out}", soft_wrap=True)

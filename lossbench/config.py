@@ -189,8 +189,9 @@ def configure(
 def adapted(recipe: Recipe, name: str, direction: str | None, conditional: bool | None) -> Recipe:
     """Return a recipe that translates in this direction, with a discriminator that is, or is not, shown the source."""
     alone = len(recipe.directions) == 1
+    way = f"{recipe.directions[0]} alone" if alone else "both directions"
     if direction and not (alone and (recipe.targets or direction in recipe.directions)):
-        raise OptionError(f"data.direction={direction}: recipe {name} has {' and '.join(recipe.directions)}. Drop it.")
+        raise OptionError(f"data.direction={direction}: recipe {name} has {way}. Leave it out.")
     if direction:
         recipe = replace(recipe, directions=(direction,))
     return recipe if conditional is None else replace(recipe, conditional=conditional)
@@ -285,6 +286,5 @@ def _unknown(key: str, owners: Collection[str], chosen: Mapping[str, Sequence[st
     for group, flag in (("losses", "--plugins"), ("observers", "--observe")):
         if owner in listing(group):
             return f"{key} is set, but {owner} is not used. Add it: {flag} {','.join([*chosen[group], owner])}."
-    return (
-        f"No option `{key}`.{near_miss(owner, owners)} A key is SECTION.OPTION; sections: {', '.join(sorted(owners))}."
-    )
+    close = near_miss(owner, owners).replace("`?", f".{key.partition('.')[2]}`?")
+    return f"No option `{key}`.{close} A key is SECTION.OPTION; sections: {', '.join(sorted(owners))}."

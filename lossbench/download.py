@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from http.client import HTTPException
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -68,7 +69,7 @@ def from_address(each: Download, address: str, report: Report, folder: Path, ind
         if copy(answer, aside, report, total) < total:
             raise WeightsError(f"was cut short before its {total} bytes")
     if not (digest := sha256(target)).startswith(each.sha256):
-        raise WeightsError(f"its sha256 begins with {digest[:STAMP]}, and should with {each.sha256[:STAMP]}")
+        raise WeightsError(f"its sha256 is {digest}, and should begin with {apart(each.sha256, digest)}")
     return target
 
 
@@ -187,6 +188,12 @@ def said(error: BaseException) -> str:
         return f"HTTP {error.code} {error.reason}"
     cause = getattr(error, "reason", error)
     return " ".join(str(getattr(cause, "strerror", None) or cause or type(error).__name__).split())
+
+
+def apart(wanted: str, found: str) -> str:
+    """Return the beginning of a hash, as far as it takes to see that it is not the other."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(wanted, found, strict=False)))
+    return wanted[: max(STAMP, same + 1)]
 
 
 def sha256(path: Path) -> str:

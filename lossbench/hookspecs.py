@@ -6,6 +6,7 @@ Nothing here imports torch, so that plugins can be listed without it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,26 @@ class Recipe:
     defaults: Callable[[int], Mapping[str, Any]] = lambda size: {}
     quick: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Callable[..., Mapping[str, float]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could be made of.
+
+        Raises:
+            ValueError: saying what to write.
+        """
+        if not (isinstance(self.networks, tuple) and len(self.networks) == 2 and all(map(callable, self.networks))):
+            raise ValueError("networks are two builders: networks=(generator, discriminator)")
+        for name in ("directions", "losses"):
+            if not isinstance(getattr(self, name), tuple):
+                raise ValueError(f'{name} are a tuple, one has a comma: {name}=("{getattr(self, name)}",)')
+        if set(self.directions) - {"A2B", "B2A"} or not self.directions:
+            raise ValueError(f'directions={self.directions!r}: write ("A2B",), ("B2A",) or ("A2B", "B2A")')
+        for builder in self.networks:
+            parameters = list(inspect.signature(builder).parameters.values())
+            if loose := [each.name for each in parameters[1:] if each.kind is not each.KEYWORD_ONLY]:
+                raise ValueError(
+                    f"{builder.__name__}: options of a network are keyword-only: (channels, *, {loose[0]}: ...)"
+                )
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args, get_origin
 
 from torch import nn
 
 from lossbench import rng
 from lossbench.errors import LossbenchError, OptionError, PluginError, Unfit, near_miss
 from lossbench.hookspecs import Adversary, LossSpec, Recipe, Term
-from lossbench.options import only, resolve
+from lossbench.options import declared, only, resolve
 from lossbench.registry import Origin, Plugin, load
 from lossbench.schedules import GRAMMAR, Schedule, parse
 from lossbench.views import CONDITIONAL, CRITIC_NAMES, MEANING, PAIRED, PLAIN, Table, closure, needs
+from lossbench.weights import noted
 
 Side = Literal["generator", "discriminator"]
 
@@ -91,6 +93,7 @@ class Bound:
     scaled: bool  # a discriminator's side is multiplied by the weight only where there is no other side
     autocast: bool
     adversary: Adversary | None  # what it is a side of
+    weights: Mapping[str, str]  # pretrained, that it was built with: name -> sha256
 
     @property
     def label(self) -> str:
@@ -154,6 +157,7 @@ class Objective:
                 "weight": _shown(bound.weight) if bound.scaled else 1.0,
                 "options": {key: _plain(value) for key, value in bound.options.items()},
                 "files": {key: content for key, value in bound.options.items() if (content := _content(value))},
+                "weights": dict(bound.weights),
                 "asks": list(bound.needs),
                 "source": bound.origin.source,
                 "distribution": bound.origin.distribution,
@@ -196,10 +200,10 @@ def compose(
 def _bind(choice: Choice, recipe: Recipe, seed: int, recipe_name: str) -> list[Bound]:
     spec, origin = choice.plugin.spec, choice.plugin.origin
     assert isinstance(spec, LossSpec)
-    weights, options = choice.weights(recipe), choice.options()
+    factors, options = choice.weights(recipe), choice.options()
     bound: list[Bound] = []
     for direction in recipe.directions:
-        with rng.isolated(seed, "build", direction, origin.name):
+        with rng.isolated(seed, "build", direction, origin.name), noted() as weights:
             built = _call(spec, options, origin)
         adversary = built if isinstance(built, Adversary) else None
         if built is None or built == Adversary():
@@ -215,11 +219,32 @@ def _bind(choice: Choice, recipe: Recipe, seed: int, recipe_name: str) -> list[B
             sides = {"generator": adversary.generator, "discriminator": adversary.discriminator}
         for side, term in sides.items():
             if term is not None:
-                _check_term(term, side, origin, recipe, recipe_name, options)
+                try:
+                    _check_term(term, side, origin, recipe, recipe_name)
+                except Unfit as error:
+                    raise Unfit(f"{error}{_remedy(choice, recipe)}") from None
                 scaled = side == "generator" or sides["generator"] is None
-                place = (direction, origin, side, term, needs(term), options, weights[direction], scaled)
-                bound.append(Bound(*place, spec.autocast, adversary))
+                place = (direction, origin, side, term, needs(term), options, factors[direction], scaled)
+                bound.append(Bound(*place, spec.autocast, adversary, weights))
     return bound
+
+
+def _remedy(choice: Choice, recipe: Recipe) -> str:
+    """Return which options a loss could be given that the recipe has what it then asks for."""
+    name, spec = choice.plugin.origin.name, choice.plugin.spec
+    options, found = choice.options(), []
+    for key, option in declared(spec.builder).items():
+        for value in get_args(option.annotation) if get_origin(option.annotation) is Literal else ():
+            with suppress(LossbenchError):
+                built = _call(spec, {**options, key: value}, choice.plugin.origin)
+                sides = (built.generator, built.discriminator) if isinstance(built, Adversary) else (built, None)
+                for side, term in zip(("generator", "discriminator"), sides, strict=True):
+                    if term is not None:
+                        _check_term(term, cast("Side", side), choice.plugin.origin, recipe, "")
+                found.append(f"--set {name}.{key}={value}")
+        if option.annotation in (Path | None, Path) and options[key] is None:
+            found.append(f"--set {name}.{key}=FILE")
+    return f" It may stand here with {' or '.join(found)}." if found else ""
 
 
 def _call(spec: LossSpec, options: Mapping[str, Any], origin: Origin) -> Any:
@@ -235,9 +260,7 @@ def _uses_D(bound: Bound, recipe: Recipe) -> bool:
     return "D" in {name.removeprefix("other_") for name in closure(bound.needs, table(recipe))}
 
 
-def _check_term(
-    term: Any, side: Side, origin: Origin, recipe: Recipe, recipe_name: str, options: Collection[str]
-) -> None:
+def _check_term(term: Any, side: Side, origin: Origin, recipe: Recipe, recipe_name: str) -> None:
     """Refuse a term that asks for a name which this side of this recipe does not have."""
     name = origin.name
     if not callable(term):
@@ -272,10 +295,9 @@ def _check_term(
                 f"Drop {name}, or use --recipe pix2pix."
             )
         if not recipe.targets and "target" in closure((plain,), table(recipe)):
-            way = f", or set an option with which it does not: {', '.join(options)}" if options else ""
             raise Unfit(
                 f"{name} asks for `{asked}`, {MEANING[plain]}; recipe {recipe_name} has no images of a target domain. "
-                f"Drop {name}, use --recipe cyclegan{way}."
+                f"Drop {name}, or use --recipe cyclegan."
             )
 
 

@@ -62,9 +62,11 @@ class Watch:
         """Print what is minimised and on what."""
         show_objective(run.objective.describe())
         train, data = run.config.train, run.dataset
-        counts = " + ".join(str(len(images)) for images in data.train.values())
+        recipe, counts = run.config.recipe, [str(len(images)) for images in data.train.values()]
+        shown = f"{counts[0]} pairs" if recipe.paired else f"{' + '.join(counts)} images"
         console.print(
-            f"{data.name}: {counts} images at {run.config.data.size} px, "
+            f"{run.config.recipe_name} {', '.join(recipe.directions)}{', conditional' * recipe.conditional}. "
+            f"{data.name}: {shown} at {run.config.data.size} px, "
             f"steps {train.steps}, batch {train.batch}, on {train.device}, seed {train.seed}. Into {run.directory}"
         )
         if data.skipped:
@@ -83,9 +85,11 @@ class Watch:
     @hookimpl
     def lossbench_step(self, step: int, values: Mapping[str, float], weights: Mapping[str, float]) -> None:
         """Draw a step."""
-        names = dict.fromkeys(label.partition("/")[2] for label in values)
-        means = {name: [value for label, value in values.items() if label.partition("/")[2] == name] for name in names}
-        self.progress.terms = "  ".join(f"{name} {sum(some) / len(some):.3f}" for name, some in means.items())
+        added = {label: value * weights[label] for label, value in values.items()}
+        names = dict.fromkeys(label.partition("/")[2] for label in added)
+        means = {name: [value for label, value in added.items() if label.partition("/")[2] == name] for name in names}
+        terms = "  ".join(f"{name} {sum(some) / len(some):#.3g}" for name, some in means.items())
+        self.progress.terms = f"times weight: {terms}"
         self.progress.update(self.task, completed=step)
 
     @hookimpl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,8 @@ from lossbench import rng
 from lossbench.checkpoint import load_weights
 from lossbench.config import adapted, model_options
 from lossbench.data import image_paths, read_images, refuse, resized, to_tensor, to_uint8, write_image
-from lossbench.data.images import File, Image, Opacity, Unusable, attempt, decode_layers, look, scaled
+from lossbench.data.folders import HALVES
+from lossbench.data.images import File, Image, Opacity, Unusable, attempt, decode_layers, look, part_of, scaled
 from lossbench.errors import DataError, OptionError, RunError, near_miss
 from lossbench.files import create
 from lossbench.foreign import SIZE, SUFFIX, read_generator
@@ -60,12 +61,13 @@ def apply(
 
 @dataclass(frozen=True)
 class Model:
-    """A generator, the side of its images in px, whether it draws in translation too, and from which seed."""
+    """A generator, the side of its images in px, whether it draws in translation too, from which seed, of what."""
 
     network: Network
     size: int
     noise: bool
     seed: int
+    source: str = "A"  # its domain
 
 
 def translate(
@@ -79,19 +81,20 @@ def translate(
     tile: int | None = None,
     overlap: int | None = None,
     side_by_side: bool = False,
+    pairs: bool = False,
     seed: int | None = None,
     recipe: str | None = None,
     report: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[Path]:
     """Translate an image, or a folder of them, with a run's generator; what ``lossbench translate`` does.
 
-    ``run``: its directory, or a .pth file of pytorch-CycleGAN-and-pix2pix. Images are brought to the size of the run
-    (256 px for a file), or ``size`` px, square, as its test images were; with ``keep_size`` each keeps its own, above
-    ``tile`` px (512) a side in tiles that ``overlap`` (a quarter of that, px). ``side_by_side``: each picture shows its
-    source to the left. ``seed``: of networks that draw, the run's if not given. ``report(done, total)`` is called as
-    images, or their tiles, are done. Returns the PNG files written to ``out``, which must be new or empty; an alpha
-    channel is kept. No code is run that the run's directory names: a recipe that is a file must be given as ``recipe``
-    once more.
+    ``run``: its directory, or a .pth file of pytorch-CycleGAN-and-pix2pix. Images are brought to the size of the
+    run (256 px for a file), or ``size`` px, square, as its test images were; with ``keep_size`` each keeps its own,
+    above ``tile`` px (512) a side in tiles that ``overlap`` (a quarter of that, px). ``side_by_side``: each picture
+    shows its source to the left. ``pairs``: images hold A left and B right, of which the source is translated.
+    ``seed``: of networks that draw, the run's if not given. ``report(done, total)`` is called as images, or their
+    tiles, are done. Returns the PNG files written to ``out``, which must be new or empty; an alpha channel is kept.
+    No code is run that the run's directory names: a recipe that is a file must be given as ``recipe`` once more.
 
     Raises:
         LossbenchError: no run, no such direction, files that are no images, a folder that cannot be written.
@@ -108,8 +111,9 @@ def translate(
     if not tiles:
         check_side(model.network, size, "--size")
     files = _files(images)
+    files = [replace(file, part=HALVES[model.source]) for file in files] if pairs else files
     create(out)
-    total = sum(tiles.count(file.height, file.width) for file in files) if tiles else len(files)
+    total = sum(tiles.count(file.height, file.across) for file in files) if tiles else len(files)
     done = count(1)
 
     def tick() -> None:
@@ -145,11 +149,12 @@ def _of_run(run: Path, direction: str | None, recipe: str | None) -> Model:
     way = (direction or spec.directions[0]).replace("to", "2")  # AtoB, as some spell it
     if way not in spec.directions:
         known = ", ".join(spec.directions)
-        raise OptionError(f"--direction {direction}: the run has {known}.{near_miss(way, spec.directions)}")
+        close = near_miss(way, spec.directions) or " Leave it out." * (len(spec.directions) == 1)
+        raise OptionError(f"--direction {direction}: the run has {known}.{close}")
     model = model_options(spec, {key[6:]: value for key, value in config.items() if key.startswith("model.")})
     network = build(spec, model, (), seed=0).G[way]
     load_weights(run / "weights" / f"G_{way}.safetensors", network)
-    return Model(network, config["data.size"], spec.noise_at_test, config["train.seed"])
+    return Model(network, config["data.size"], spec.noise_at_test, config["train.seed"], way[0])
 
 
 def _recipe(run: Path, config: Mapping[str, Any], recipe: str | None) -> Recipe:
@@ -193,6 +198,7 @@ def _batches(files: Sequence[File], size: int | None, bad: dict[Path, str]) -> I
 
 def _layers(file: File, size: int | None) -> Layers:
     image, opacity = decode_layers(file.path, file.sha256)
+    image, opacity = part_of(image, file.part), None if opacity is None else part_of(opacity, file.part)
     if size:
         image, opacity = scaled(image, size), None if opacity is None else scaled(opacity, size)
     return image, opacity

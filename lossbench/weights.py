@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,20 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from lossbench.catalogue import sentence
-from lossbench.download import FAILURES, STAMP, Report, copy, from_address, from_index, is_of, last, said, sha256, shown
+from lossbench.download import (
+    FAILURES,
+    STAMP,
+    Report,
+    apart,
+    copy,
+    from_address,
+    from_index,
+    is_of,
+    last,
+    said,
+    sha256,
+    shown,
+)
 from lossbench.errors import LossbenchError, PluginError, WeightsError, refusal
 from lossbench.files import write_bytes
 from lossbench.registry import Plugin, is_file, listing, load, source
@@ -48,15 +62,43 @@ class Standing:
     error: str | None = None  # why nothing is known
 
 
+_used: ContextVar[dict[str, str] | None] = ContextVar("used", default=None)
+_opened: dict[str, tuple[list[tuple[Path, int]], dict[str, Tensor]]] = {}  # sha256 -> files as they were, tensors
+
+
 def pretrained(word: str) -> dict[str, Tensor]:
     """Return pretrained weights by name, float32 on the CPU; what is not on this machine yet is pulled.
+
+    A loss asks for them in its builder, each time: so the run's record names them.
 
     Raises:
         LossbenchError: there are none of that name, or none of their sources could be used.
     """
     from safetensors.torch import load as opened
 
-    return opened(_pulled(_declared(word))[1])
+    plugin = _declared(word)
+    digest = plugin.spec.sha256
+    if _opened.get(digest, ((), {}))[0] != _as_they_are(plugin):  # this process has checked them before
+        tensors = opened(_pulled(plugin)[1])
+        _opened[digest] = (_as_they_are(plugin), tensors)
+    if (used := _used.get()) is not None:
+        used[plugin.origin.name] = digest
+    return dict(_opened[digest][1])
+
+
+def _as_they_are(plugin: Plugin) -> list[tuple[Path, int]]:
+    return [(file, file.stat().st_mtime_ns) for file in _here(plugin)]
+
+
+@contextmanager
+def noted() -> Iterator[dict[str, str]]:
+    """Collect which weights are asked for: name -> sha256."""
+    used: dict[str, str] = {}
+    token = _used.set(used)
+    try:
+        yield used
+    finally:
+        _used.reset(token)
 
 
 def pull(word: str, file: Path | None = None, report: Report | None = None) -> Path:
@@ -201,12 +243,18 @@ def _attempts(plugin: Plugin, report: Report) -> Iterator[tuple[str, Callable[[P
         if "://" in each.where:
             yield shown(each.where), partial(from_address, each, each.where, report)
     for each in plugin.spec.sources:
+        if "://" not in each.where and "==" not in each.where:
+            yield each.where, partial(_nowhere, each.where)
         if "==" in each.where:
             yield each.where, partial(from_index, each, report)
 
 
 def _itself(file: Path, folder: Path) -> Path:
     return file
+
+
+def _nowhere(name: str, folder: Path) -> Path:
+    raise WeightsError("lies neither in LOSSBENCH_WEIGHTS nor among torch hub's checkpoints")
 
 
 # What lies on this machine
@@ -259,10 +307,12 @@ def _converted(original: Path, spec: Weights) -> bytes:
     digest = sha256(original)
     if digest == spec.sha256:
         return original.read_bytes()
+    if original.name.endswith(f"-{spec.sha256[:STAMP]}.safetensors"):
+        raise WeightsError("is damaged")
     each = next((each for each in spec.sources if digest.startswith(each.sha256)), None)
     if each is None:
-        known = ", ".join(f"{each.sha256[:STAMP]} ({last(each.where)})" for each in spec.sources)
-        raise WeightsError(f"its sha256 begins with {digest[:STAMP]}, and should with {known} or {spec.sha256[:STAMP]}")
+        known = ", ".join(f"{apart(each.sha256, digest)} ({last(each.where)})" for each in spec.sources)
+        raise WeightsError(f"its sha256 is {digest}, and should begin with {known} or {apart(spec.sha256, digest)}")
     try:
         with TemporaryDirectory() as folder:
             opened = _member(original, each.member, Path(folder)) if each.member else original

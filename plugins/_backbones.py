@@ -81,7 +81,13 @@ class Backbone:
         return tuple(_alexnet(pairs) if self.name == "alexnet" else _vgg(self.name, pairs))
 
 
-backbone = cache(Backbone)
+def backbone(name: str) -> Backbone:
+    """Return a network, one for all who ask."""
+    pretrained(name)  # so that the record of whoever asks says so
+    return _made(name)
+
+
+_made = cache(Backbone)
 
 
 def _place(key: str) -> tuple[int, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Literal
 
 import torch
@@ -19,7 +18,6 @@ LAYERS = {
 HEADS = {"vgg16": "lpips-vgg", "alexnet": "lpips-alex"}
 
 
-@cache
 def heads(network: str) -> dict[str, Tensor]:
     """Return the weight of each channel by layer, [C, 1, 1], none negative."""
     tensors = pretrained(HEADS[network])

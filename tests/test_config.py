@@ -77,7 +77,7 @@ def test_epochs_and_steps_together_are_refused():
             {"model.ngg": 1},
             r"model has no option `ngg`. Did you mean `ngf`\? Options of model: antialias, discriminator",
         ),
-        ({"trian.lr": 1}, r"No option `trian.lr`. Did you mean `train`\? A key is SECTION.OPTION"),
+        ({"trian.lr": 1}, r"No option `trian.lr`. Did you mean `train.lr`\? A key is SECTION.OPTION"),
         ({"nonsense": 1}, r"No option `nonsense`."),
         ({"tv.power": 2}, r"tv.power is set, but tv is not used. Add it: --plugins cycle,idt,tv."),
         (

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
 from lossbench import Adversary, LossSpec, OptionError, PluginError, Recipe, load_loss
+from lossbench.errors import Unfit
 from lossbench.networks import patch_discriminator, resnet_generator
 from lossbench.objective import Choice, compose
+from lossbench.prepare import prepare
 from lossbench.registry import Origin, Plugin
 
 BOTH = Recipe(networks=(resnet_generator, patch_discriminator))
@@ -152,3 +156,85 @@ def test_a_schedule_that_gives_no_weight_is_named(schedule, message):
     )
     with pytest.raises(PluginError, match=message):
         bound.weight_at(0.5)
+
+
+# What would do instead ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("plugins", "recipe", "remedy"),
+    [
+        ("ssim", "cyclegan", " It may stand here with --set ssim.against=real or --set ssim.against=cycle."),
+        ("ssim", "cut", " It may stand here with --set ssim.against=real."),
+        ("l1", "cyclegan", "Drop l1, or use --recipe pix2pix."),  # none of its options helps
+        ("cycle", "pix2pix", "Drop cycle, or use --recipe cyclegan."),
+        ("gan", "style", "Drop gan, or use --recipe cyclegan."),
+    ],
+)
+def test_a_loss_that_does_not_fit_is_told_which_option_would(plugins, recipe, remedy):
+    with pytest.raises(Unfit) as error:
+        prepare(plugins, recipe=recipe, settings={"data.size": 32, "data.load_size": 32} if recipe != "style" else None)
+    assert str(error.value).endswith(remedy)
+
+
+def test_a_loss_that_could_take_a_file_is_told_so(write_plugin):
+    code = """
+from pathlib import Path
+def mine(*, picture: Path | None = None):
+    return (lambda fake: fake.mean()) if picture else (lambda fake, target: fake.mean())
+@hookimpl
+def lossbench_loss(): return LossSpec(mine)
+"""
+    with pytest.raises(Unfit, match=r"It may stand here with --set mine\.picture=FILE\.$"):
+        prepare(str(write_plugin("mine", code)), recipe="style")
+
+
+# Recipes that cannot be -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"directions": ("B2A")}, 'directions are a tuple, one has a comma: directions=("B2A",)'),
+        ({"directions": ("AtoB",)}, """directions=('AtoB',): write ("A2B",), ("B2A",) or ("A2B", "B2A")"""),
+        ({"directions": ()}, """directions=(): write ("A2B",), ("B2A",) or ("A2B", "B2A")"""),
+        ({"losses": ("edges")}, 'losses are a tuple, one has a comma: losses=("edges",)'),
+        ({"networks": resnet_generator}, "networks are two builders: networks=(generator, discriminator)"),
+        ({"networks": (resnet_generator,)}, "networks are two builders: networks=(generator, discriminator)"),
+        (
+            {"networks": (lambda channels, width=3: None, patch_discriminator)},
+            "<lambda>: options of a network are keyword-only: (channels, *, width: ...)",
+        ),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused_when_it_is_made(changed, said):
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        Recipe(**{"networks": (resnet_generator, patch_discriminator), **changed})
+
+
+def test_a_recipe_file_that_cannot_be_is_one_line(lossbench, write_plugin):
+    code = """
+from lossbench.networks import patch_discriminator, resnet_generator
+@hookimpl
+def lossbench_recipe(): return Recipe(networks=(resnet_generator, patch_discriminator), directions=("B2A"))
+"""
+    code, _, err = lossbench("run", "--recipe", write_plugin("mine", code))
+    assert code == 2
+    assert err.endswith('directions are a tuple, one has a comma: directions=("B2A",).\n')
+    assert err.count("\n") == 1
+
+
+def test_a_builder_of_something_else_than_a_network_is_one_line(lossbench, write_plugin):
+    code = """
+from torch import nn
+from lossbench.networks import patch_discriminator
+def mine(channels, *, width: int = 3): return nn.Sequential(nn.Conv2d(channels, 3, 1))
+@hookimpl
+def lossbench_recipe(): return Recipe(networks=(mine, patch_discriminator))
+"""
+    code, _, err = lossbench("run", "--recipe", write_plugin("mine", code), "--size", 32)
+    assert (code, err) == (
+        2,
+        "lossbench: mine returned a Sequential; return its layers as lossbench has networks: "
+        "lossbench.networks.Network(nn.Sequential(...)).\n",
+    )

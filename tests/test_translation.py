@@ -19,6 +19,8 @@ from lossbench.run import go
 from lossbench.translation import BATCH, apply
 from tests.conftest import TINY
 
+translated = lossbench.translate
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, plain_pictures):
@@ -372,12 +374,10 @@ def test_a_pipe_is_told_the_result_alone_and_a_terminal_sees_progress(lossbench,
 def test_the_command_line_passes_every_option_on(lossbench, done, folder, monkeypatch):
     given = {}
     monkeypatch.setattr("lossbench.translation.translate", lambda *paths, **options: given.update(options) or [])
-    words = (
-        "--out out --direction B2A --keep-size --tile 64 --overlap 8 --side-by-side --seed 5 --recipe cyclegan --size 8"
-    )
+    words = "--out out --direction B2A --keep-size --tile 64 --overlap 8 --side-by-side --pairs --seed 5 --recipe cyclegan --size 8"
     assert lossbench("translate", done.directory, folder, *words.split())[0] == 0
     assert {key: value for key, value in given.items() if key not in ("out", "report")} == {
-        "direction": "B2A", "keep_size": True, "tile": 64, "overlap": 8, "side_by_side": True, "seed": 5,
+        "direction": "B2A", "keep_size": True, "tile": 64, "overlap": 8, "side_by_side": True, "pairs": True, "seed": 5,
         "recipe": "cyclegan", "size": 8,
     }  # fmt: skip
 
@@ -388,3 +388,34 @@ def test_a_damaged_file_is_exit_code_2_with_a_line_for_each(lossbench, done, fol
     code, out, err = lossbench("translate", done.directory, folder, "--out", "out")
     assert (code, out, err.count("\n")) == (2, "", 2)
     assert (tmp_path / "out" / "b.png").exists()
+
+
+# Pairs side by side ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(), ("--keep-size",)])
+def test_of_pairs_the_source_is_translated(done, lossbench, tmp_path, size):
+
+    whole = tmp_path / "pairs"
+    for folder in (whole, tmp_path / "left", tmp_path / "right"):
+        folder.mkdir()
+    for name, half in (("left", slice(0, 32)), ("right", slice(32, 64))):
+        image = noise(32, 64)
+        write(whole / "0.png", image)
+        write(tmp_path / name / "0.png", image[:, half])
+    for direction, name in (("A2B", "left"), ("B2A", "right")):
+        words = (
+            "translate",
+            done.directory,
+            whole,
+            "--direction",
+            direction,
+            "--pairs",
+            *size,
+            "--out",
+            tmp_path / f"of-{name}",
+        )
+        assert lossbench(*words)[0] == 0
+        out = tmp_path / f"{name}-fake"
+        translated(done.directory, tmp_path / name, direction=direction, out=out, keep_size=bool(size))
+        assert np.array_equal(read(tmp_path / f"of-{name}" / "0.png"), read(out / "0.png"))

@@ -195,7 +195,10 @@ def test_sources_are_tried_in_order_and_each_says_why_not(mine, site, index, mon
     with pytest.raises(WeightsError) as error:
         weights.pull(word)
     said = str(error.value)
-    places = [f"LOSSBENCH_WEIGHTS={tmp_path / 'nowhere'}: ", *(f"{path}: its sha256 begins with" for path in found)]
+    places = [
+        f"LOSSBENCH_WEIGHTS={tmp_path / 'nowhere'}: ",
+        *(f"{path}: is damaged" if path.name == NAME else f"{path}: its sha256 is" for path in found),
+    ]
     places += [
         f"{site.address}/mine.json: its sha256",
         f"odd_name==1.0: {site.address}/simple/odd-name/: HTTP 404 Not Found",
@@ -338,7 +341,7 @@ def test_pips_settings_of_a_connection_count(mine, site, index, monkeypatch, set
         (b'{"files": [{}]}', "application/json", "is no page of a package index"),
         (page("ftp://127.0.0.1/odd_name-1.0.tar.gz"), "text/html", "is no https, http or file address"),
         (page("/gone/odd_name-1.0.tar.gz"), "text/html", "gone/odd_name-1.0.tar.gz: HTTP 404 Not Found"),
-        (page("/false/odd_name-1.0.tar.gz"), "text/html", f"false/odd_name-1.0.tar.gz: its sha256 begins with {sha256(b'false')[:8]}, and should with {sha256(SDIST)[:8]}"),
+        (page("/false/odd_name-1.0.tar.gz"), "text/html", f"false/odd_name-1.0.tar.gz: its sha256 is {sha256(b'false')}, and should begin with {sha256(SDIST)[:8]}"),
         (page("/short/odd_name-1.0.tar.gz"), "text/html", "short/odd_name-1.0.tar.gz: was cut short before its 999 bytes"),
     ],
 )  # fmt: skip
@@ -439,7 +442,7 @@ def test_a_conversion_that_gives_something_else(mine, tmp_path, convert, reason)
 def test_a_file_that_is_another_is_told_what_it_should_be(mine, tmp_path):
     said = refused(mine(("https://x/a.json", ORIGINAL, "")), file=put(tmp_path, "other.json", b"other"))
     assert (
-        f"other.json: its sha256 begins with {sha256(b'other')[:8]}, and should with {sha256(ORIGINAL)[:8]} (a.json) or {sha256(MADE)[:8]}"
+        f"other.json: its sha256 is {sha256(b'other')}, and should begin with {sha256(ORIGINAL)[:8]} (a.json) or {sha256(MADE)[:8]}"
         in said
     )
     assert "No such file or directory" in refused(mine(), file=tmp_path / "none")

@@ -68,9 +68,14 @@ class File:
     part: Part = "whole"
 
     @property
+    def across(self) -> int:
+        """Return the width of the image, or of its half, px."""
+        return self.width if self.part == "whole" else self.width // 2
+
+    @property
     def side(self) -> int:
         """Return the shorter side of the image, or of its half, px."""
-        return min(self.width if self.part == "whole" else self.width // 2, self.height)
+        return min(self.across, self.height)
 
 
 def image_paths(folder: Path) -> list[Path]:
@@ -126,8 +131,8 @@ def _decoded(path: Path, sha256: str | None, take: Callable[[Pillow.Image], R]) 
         return take(_turned(image))
 
 
-def part_of(image: Image, part: Part) -> Image:
-    """Return an image, or a half of it."""
+def part_of(image: NDArray[np.uint8], part: Part) -> NDArray[np.uint8]:
+    """Return an image [H, W] or [H, W, 3], or a half of it."""
     half = image.shape[1] // 2
     return {"whole": image, "left": image[:, :half], "right": image[:, half:]}[part]
 

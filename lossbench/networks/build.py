@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from lossbench import rng
-from lossbench.errors import LossbenchError, OptionError
+from lossbench.errors import LossbenchError, OptionError, PluginError
 from lossbench.hookspecs import Recipe
 from lossbench.networks.network import Network
 from lossbench.options import declared
 
 CHANNELS = 3
+LEAST_UNET = 16  # px; one of fewer levels is none to speak of
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,12 @@ def build(recipe: Recipe, options: Mapping[str, Any], judged: Iterable[str], see
 
 def _made(builder: Any, channels: int, options: Mapping[str, Any], *key: object) -> Network:
     with rng.isolated(*key):
-        network: Network = builder(channels, **{name: options[name] for name in declared(builder)})
+        network = builder(channels, **{name: options[name] for name in declared(builder)})
+    if not isinstance(network, Network):
+        raise PluginError(
+            f"{builder.__name__} returned a {type(network).__name__}; return its layers as lossbench has networks: "
+            "lossbench.networks.Network(nn.Sequential(...))."
+        )
     return network
 
 
@@ -61,7 +67,10 @@ def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
     multiple = networks.G[recipe.directions[0]].multiple
     if size % multiple:
         near = max(multiple, round(size / multiple) * multiple)
-        raise OptionError(f"data.size={size}: this generator takes multiples of {multiple} px. Use --size {near}.")
+        smaller = size & -size  # the largest power of two in it
+        unet = str(options.get("generator")).startswith("unet_") and smaller >= LEAST_UNET
+        way = f", or --set model.generator=unet_{smaller}" if unet else ""
+        raise OptionError(f"data.size={size}: this generator takes multiples of {multiple} px. Use --size {near}{way}.")
     image = torch.zeros(1, CHANNELS, size, size, device="meta")
     fake = _tried(networks.G[recipe.directions[0]], image, size, "")
     if fake.shape != image.shape:

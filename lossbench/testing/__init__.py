@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lossbench.config import DEFAULT_RECIPE
-from lossbench.errors import CheckError, LossbenchError, PluginError, Unfit, UnknownPlugin, near_miss
+from lossbench.errors import CheckError, LossbenchError, PluginError, Unfit, UnknownPlugin, WeightsError, near_miss
 from lossbench.hookspecs import LossSpec, Term
 from lossbench.objective import Choice
 from lossbench.registry import Origin, Plugin, listing, load
@@ -168,7 +168,7 @@ def _required(name: str, make: Callable[[], Probe]) -> None:
             probe = make()
             if name != FIRST:
                 CHECKS[name](probe)
-        except Skipped:
+        except (Skipped, WeightsError):
             raise
         except LossbenchError as error:
             raise CheckError(str(error)) from error

@@ -9,12 +9,13 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from lossbench_plugins import _backbones, lpips
+from lossbench_plugins import _backbones
 from lossbench_plugins._backbones import backbone
 from torch import Tensor, nn
 
 import lossbench
 from lossbench.prepare import prepare
+from lossbench.registry import load
 from lossbench.views import Once
 from tests.conftest import TINY
 
@@ -75,7 +76,6 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], _backbones.Backbo
     fresh = functools.cache(_backbones.Backbone)
     for plugin in ("content", "style", "lpips"):
         monkeypatch.setattr(f"lossbench_plugins.{plugin}.backbone", fresh)
-    monkeypatch.setattr("lossbench_plugins.lpips.heads", functools.cache(lpips.heads.__wrapped__))
     for plugin in ("_backbones", "lpips"):
         monkeypatch.setattr(f"lossbench_plugins.{plugin}.pretrained", small)
     return fresh
@@ -279,3 +279,19 @@ def test_what_has_no_graph_is_kept_when_graphs_are_dropped(monkeypatch, narrow):
         term(fake, real, once)["relu3_3"].backward()
         once.forget()
     assert [graph for layer, graph in runs.found if layer == "conv3_3"] == [True, False, True]
+
+
+def test_a_record_names_the_weights_and_another_file_of_them_is_another_run(real_weights, tmp_path):
+    real_weights("vgg16")
+    settings = {
+        "data.size": 32,
+        "data.load_size": 32,
+        "model.generator": "resnet_1blocks",
+        "model.ngf": 2,
+        "model.ndf": 2,
+    }
+    for _ in range(2):  # the second time the network is there already
+        described = prepare("content,cycle", settings=settings).objective.describe()
+        used = {term["term"]: term["weights"] for term in described}
+        assert used["A2B/content"] == used["B2A/content"] == {"vgg16": load("weights", "vgg16").spec.sha256}
+        assert used["A2B/cycle"] == {}

@@ -108,7 +108,8 @@ def test_a_run_names_each_layer():
     ("option", "value", "said"),
     [
         ("layers", ["relu3_4"], "content.layers: vgg16 has no `relu3_4`. Layers: relu1_1, "),
-        ("layers", "relu3_3", "content.layers='relu3_3': input should be a valid tuple. Write a list: [1,2]."),
+        ("layers", "relu3_3,conv9", "content.layers: vgg16 has no `conv9`. Layers: relu1_1, "),
+        ("layers", 3, "content.layers=3: input should be a valid tuple. Write a list: [1,2]."),
         ("network", "vgg19", "content.network='vgg19': input should be 'vgg16' or 'vgg19-normalised'."),
     ],
 )

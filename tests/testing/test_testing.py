@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lossbench import LossSpec, OptionError, PluginError
+from lossbench.errors import WeightsError
 from lossbench.registry import listing
 from lossbench.testing import (
     CHECKS,
@@ -269,3 +270,15 @@ def test_images_taken_for_0_to_1_get_a_remark_that_the_verdict_points_to(lossben
     code, out, _ = lossbench("check", write_plugin("mine", code))
     assert code == 0
     assert "Read the remarks: scale." in out
+
+
+def test_weights_that_cannot_be_had_are_no_fault_of_the_loss(lossbench, monkeypatch):
+    monkeypatch.setattr("lossbench_plugins._backbones.pretrained", missing)
+    code, out, err = lossbench("check", "content")
+    assert code == 2
+    assert "vgg16 cannot be had" in err
+    assert "not sound" not in out
+
+
+def missing(word):
+    raise WeightsError(f"{word} cannot be had.")

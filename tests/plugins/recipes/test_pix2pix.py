@@ -161,7 +161,7 @@ def test_a_run_the_other_way_is_recorded_resumed_and_judged_that_way(tmp_path, p
 
 
 def test_cyclegan_has_both_directions_already():
-    with pytest.raises(OptionError, match=r"data.direction=B2A: recipe cyclegan has A2B and B2A. Drop it."):
+    with pytest.raises(OptionError, match=r"data.direction=B2A: recipe cyclegan has both directions. Leave it out."):
         prepare(settings=SMALL | {"data.direction": "BtoA"})
 
 

@@ -75,8 +75,7 @@ def test_without_a_style_that_is_said_before_anything_is_written(lossbench, tmp_
     assert (code, out) == (2, "")
     assert err == (
         "lossbench: style asks for `target`, a batch of target-domain images; recipe style has no images of a target "
-        "domain. Drop style, use --recipe cyclegan, or set an option with which it does not: image, image_size, "
-        "layers, network, normalise.\n"
+        "domain. Drop style, or use --recipe cyclegan. It may stand here with --set style.image=FILE.\n"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -85,7 +84,7 @@ def test_without_a_style_that_is_said_before_anything_is_written(lossbench, tmp_
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--direction", "BtoA"), "data.direction=B2A: recipe style has A2B. Drop it.\n"),
+        (("--direction", "BtoA"), "data.direction=B2A: recipe style has A2B alone. Leave it out.\n"),
         (("--size", 40), "data.size=40: these networks cannot take such images ("),
         (("--plugins", "cycle"), "cycle asks for `rec`, the round trip; recipe style has one direction, A2B, and no "),
         (("--plugins", "l1"), "l1 asks for `truth`, what the translation should be; recipe style is unpaired, "),
