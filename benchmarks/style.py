@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("facades", type=Path)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--run", type=Path, default=Path("runs/style"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "style.json")

@@ -66,7 +66,7 @@ def style(
     ``conv3_3`` before it.
 
     Images [B, 3, H, W] in [-1, 1] -> a scalar for each layer. The number of pixels does not scale it, but strokes keep
-    their size in px. With torchvision's VGG16 values are about 1e-4 of those of ``content``, and weights 1e4 to 1e5 of
+    their size in px. With torchvision's VGG16 values are about 1e-4 of those of ``content``, and weights about 1e4 of
     its; the paper's 5 assumes Caffe's VGG on 0 to 255. It says nothing of where things are.
     """
     shared = backbone(network)
