@@ -33,7 +33,7 @@ def whole(images: Tensor) -> Statistics:  # [B, 3, H, W] -> [3], twice
 
 
 def colour(*, against: Literal["target", "real"] = "target") -> Term:
-    """Statistics of colour transfer (Reinhard et al., 2001): ``mean (mu - mu')^2`` and ``mean (sigma - sigma')^2``.
+    """Statistics of colour transfer (Reinhard et al., 2001): ``mean (mu - mu')^2, mean (sigma - sigma')^2``, in CIELAB.
 
     mu and sigma are each image's mean and standard deviation of L, a and b of CIELAB (D65), in hundreds, so that L is
     in [0, 1]; means are over the three. ``against`` ``target`` averages mu and sigma over each batch before it compares

@@ -40,9 +40,10 @@ def lpips(
 ) -> Term:
     """Learned perceptual similarity, version 0.1 with its linear heads (Zhang et al., 2018, eq. 1).
 
-    ``sum over layers of mean |w * (unit phi(fake) - unit phi(truth))|^2`` with the features phi of ``network``, each
-    channel weighted as people's answers had it. ``against``: ``truth`` compares fake with truth (paired recipes),
-    ``real`` fake with real, ``cycle`` the round trip with real.
+    ``sum over layers of mean w . (unit phi(fake) - unit phi(truth))^2`` with the features phi of ``network``:
+    squares are added up over channels with weights w, as people's answers had it, and averaged over places.
+    ``against``: ``truth`` compares fake with truth (paired recipes), ``real`` fake with real, ``cycle`` the round
+    trip with real.
 
     Images [B, 3, H, W] in [-1, 1], 32 px or more a side -> scalar from 0 on, a mean, but measured on patches of 64 px:
     other resolutions were not asked. What is trained with it wins LPIPS of this network for free: judge by the other.

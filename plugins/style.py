@@ -57,9 +57,9 @@ def style(
     network: Literal["vgg16", "vgg19-normalised"] = "vgg16",
     normalise: Literal["gram", "features"] = "gram",
 ) -> Term:
-    """Style reconstruction, ``mean (G(fake) - G(style))^2`` (Gatys et al., 2015; Johnson et al., 2016, eq. 4).
+    """Style reconstruction, ``mean (gram(fake) - gram(style))^2`` (Gatys et al., 2015; Johnson et al., 2016, eq. 4).
 
-    G is the Gram matrix ``F F^T / (C h w)`` of a layer's features F [C, h w]. ``normalise`` ``gram``: the mean of
+    gram is the Gram matrix ``F F^T / (C h w)`` of a layer's features F [C, h w]. ``normalise`` ``gram``: the mean of
     ``(G - G')^2`` over its C x C entries, as Johnson's code and most trainers have it; ``features``: their sum, the
     paper's squared Frobenius norm. ``image``: the file of a style, its shorter side brought to ``image_size`` px;
     without one, the batch's ``target`` images, each for one translation. ``layers``: ``relu3_3`` after the ReLU,
