@@ -235,7 +235,7 @@ def _remedy(choice: Choice, recipe: Recipe) -> str:
     options, found = choice.options(), []
     for key, option in declared(spec.builder).items():
         for value in get_args(option.annotation) if get_origin(option.annotation) is Literal else ():
-            with suppress(LossbenchError):
+            with suppress(LossbenchError), noted(fetch=False):
                 built = _call(spec, {**options, key: value}, choice.plugin.origin)
                 sides = (built.generator, built.discriminator) if isinstance(built, Adversary) else (built, None)
                 for side, term in zip(("generator", "discriminator"), sides, strict=True):

@@ -63,6 +63,7 @@ class Standing:
 
 
 _used: ContextVar[dict[str, str] | None] = ContextVar("used", default=None)
+_fetches: ContextVar[bool] = ContextVar("fetches", default=True)
 _opened: dict[str, tuple[list[tuple[Path, int]], dict[str, Tensor]]] = {}  # sha256 -> files as they were, tensors
 
 
@@ -78,6 +79,8 @@ def pretrained(word: str) -> dict[str, Tensor]:
 
     plugin = _declared(word)
     digest = plugin.spec.sha256
+    if not _fetches.get() and not _here(plugin):
+        raise _absent(plugin)
     if _opened.get(digest, ((), {}))[0] != _as_they_are(plugin):  # this process has checked them before
         tensors = opened(_pulled(plugin)[1])
         _opened[digest] = (_as_they_are(plugin), tensors)
@@ -91,14 +94,15 @@ def _as_they_are(plugin: Plugin) -> list[tuple[Path, int]]:
 
 
 @contextmanager
-def noted() -> Iterator[dict[str, str]]:
-    """Collect which weights are asked for: name -> sha256."""
+def noted(*, fetch: bool = True) -> Iterator[dict[str, str]]:
+    """Collect which weights are asked for: name -> sha256. Without ``fetch``, those that are not here are not had."""
     used: dict[str, str] = {}
-    token = _used.set(used)
+    tokens = _used.set(used), _fetches.set(fetch)
     try:
         yield used
     finally:
-        _used.reset(token)
+        _used.reset(tokens[0])
+        _fetches.reset(tokens[1])
 
 
 def pull(word: str, file: Path | None = None, report: Report | None = None) -> Path:

@@ -238,3 +238,20 @@ def lossbench_recipe(): return Recipe(networks=(mine, patch_discriminator))
         "lossbench: mine returned a Sequential; return its layers as lossbench has networks: "
         "lossbench.networks.Network(nn.Sequential(...)).\n",
     )
+
+
+def test_what_would_do_is_tried_without_fetching_anything(write_plugin, monkeypatch):
+    code = """
+from typing import Literal
+def mine(*, network: Literal["none", "vgg19-normalised"] = "none", against: Literal["truth", "real"] = "truth"):
+    if network != "none":
+        pretrained(network)
+    return (lambda fake, truth: fake.mean()) if against == "truth" else (lambda fake, real: fake.mean())
+@hookimpl
+def lossbench_loss(): return LossSpec(mine)
+"""
+    pulled = []
+    monkeypatch.setattr("lossbench.weights._pulled", lambda plugin: pulled.append(plugin))
+    with pytest.raises(Unfit, match=r"It may stand here with --set mine\.against=real\.$"):
+        prepare(str(write_plugin("mine", code)), settings={"data.size": 32, "data.load_size": 32})
+    assert pulled == []
