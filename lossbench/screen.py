@@ -174,13 +174,13 @@ def show_plugin(entry: Entry, details: Details) -> None:
 
 
 def show_weights(standings: Iterable[Standing]) -> None:
-    """Print pretrained weights: name and sentence, size, licence and where they lie."""
-    table = Table.grid("", Column(overflow="fold"), padding=(0, 2))
+    """Print pretrained weights: name and sentence, licence, size and where they lie, a path in one piece."""
     for each in standings:
-        size = "" if each.megabytes is None else f"{each.megabytes:.1f} MB, "
-        where = each.error or f"{size}{each.path or 'not here'}. Licence: {each.licence}"
-        table.add_row(Text(each.name), Text(f"{each.sentence}\n").append(where, style="dim"))
-    console.print(table)
+        console.print(Text(each.name, style="bold").append(f"  {each.sentence}", style="not bold"))
+        said = f"Licence: {each.licence}" if not each.error else each.error
+        console.print(Text(f"  {said}", style="dim"))
+        size = "" if each.megabytes is None else f"{each.megabytes:.3g} MB  "
+        console.print(Text(f"  {size}{each.path or 'not here'}", style="dim"), soft_wrap=True)
 
 
 def show_result(result: Result) -> None:

@@ -560,7 +560,7 @@ def test_the_list_says_where_they_lie(lossbench):
     assert rows["lpips-vgg"]["licence"].startswith("BSD-2-Clause")
     out = lossbench("weights", "list")[1]
     assert "2.5 MB" in out
-    assert "not here. Licence: BSD-3-Clause" in " ".join(out.split())
+    assert "Licence: BSD-3-Clause (torchvision); trained on ImageNet not here" in " ".join(out.split())
 
 
 def test_a_broken_plugin_is_listed_with_its_error(monkeypatch):
