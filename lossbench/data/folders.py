@@ -113,9 +113,8 @@ class Folders:
         if (self.root / "train").is_dir():
             test = self.phases["test"]
             return f"{self.root} has train, and lacks {test}. Another side to test on: --set data.test=val."
-        parent = self.root.parent
-        if self.root.name.startswith(("train", *self.phases.values())) and (parent / self.root.name).is_dir():
-            return f"{self.root} is one side. Name the folder that holds all: --data {parent}"
+        if self.root.name in (*sides, *self.phases.values()):
+            return f"{self.root} is one side. Name the folder that holds all: --data {self.root.parent}"
         missing = [side for side in sides if not (self.root / side).is_dir()]
         inside = "with pairs side by side" if len(self.domains) == 2 else "of images"
         return (

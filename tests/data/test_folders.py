@@ -431,3 +431,17 @@ def test_another_side_to_test_on(tmp_path):
     assert Folders(tmp_path, test="val").dataset(8, 8).test_names["A"] == ["y.png"]
     with pytest.raises(DataError, match=r"lacks noneA, noneB\. It needs the folders trainA, trainB, noneA, noneB, or"):
         Folders(tmp_path, test="none")
+
+
+def test_a_side_is_told_apart_from_the_folder_that_holds_it(tmp_path):
+    aligned(tmp_path)
+    with pytest.raises(DataError) as error:
+        Folders(tmp_path / "train")
+    assert str(error.value) == f"{tmp_path / 'train'} is one side. Name the folder that holds all: --data {tmp_path}"
+
+
+def test_a_side_to_test_on_that_is_not_there_is_named(tmp_path):
+    aligned(tmp_path, phases=("train", "val"))
+    with pytest.raises(DataError) as error:
+        Folders(tmp_path)
+    assert str(error.value) == f"{tmp_path} has train, and lacks test. Another side to test on: --set data.test=val."
