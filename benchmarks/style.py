@@ -58,7 +58,9 @@ def main() -> None:
     photos = run.dataset.test["A"]
     results = apply(run.networks.G["A2B"], photos, noise=False, seed=0)
     canvas = resized([painted()], asked.size).expand_as(photos)
-    sample_grid(asked.run / "grid.png", {"photo": photos[::17][:SHOWN], "result": results[::17][:SHOWN]})
+    shown = {"photo": photos[::17][:SHOWN], "result": results[::17][:SHOWN]}
+    sample_grid(asked.run / "grid.png", shown)
+    sample_grid(asked.run / "results.png", {"result": shown["result"]})  # the photos are not ours to publish
     of_style, of_content = lossbench.load_loss("style", image=style), lossbench.load_loss("content")
     losses = {
         "style of results": each(lambda real, fake, once: of_style(fake=fake, once=once), photos, results),
