@@ -5,7 +5,6 @@ The index is read as its standards say (PEP 503, PEP 691); what comes is a file 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import ssl
@@ -28,6 +27,7 @@ from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel
 from packaging.version import Version
 
 from lossbench.errors import WeightsError
+from lossbench.files import sha256
 
 if TYPE_CHECKING:
     from lossbench.hookspecs import Download
@@ -194,12 +194,6 @@ def apart(wanted: str, found: str) -> str:
     """Return the beginning of a hash, as far as it takes to see that it is not the other."""
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(wanted, found, strict=False)))
     return wanted[: max(STAMP, same + 1)]
-
-
-def sha256(path: Path) -> str:
-    """Return a file's sha256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def copy(file: IO[bytes], aside: IO[bytes], report: Report = lambda done, total: None, total: int = 0) -> int:

@@ -27,6 +27,12 @@ def create(directory: Path) -> None:
         raise RunError(f"--out {directory} is not empty. Choose another folder{hint}, or remove it.")
 
 
+def sha256(path: Path) -> str:
+    """Return a file's sha256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
     """Hold a run's directory, made if need be, against other runs for as long as this process lives."""

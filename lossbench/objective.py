@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from torch import nn
 
 from lossbench import rng
 from lossbench.errors import LossbenchError, OptionError, PluginError, Unfit, near_miss
+from lossbench.files import sha256
 from lossbench.hookspecs import Adversary, LossSpec, Recipe, Term
 from lossbench.options import declared, only, resolve
 from lossbench.registry import Origin, Plugin, load
@@ -214,19 +214,24 @@ def _bind(choice: Choice, recipe: Recipe, seed: int, recipe_name: str) -> list[B
             raise PluginError(
                 f"{origin}: critic_steps={adversary.critic_steps}; a discriminator takes at least 1 step."
             )
-        sides: dict[Side, Term | None] = {"generator": built, "discriminator": None}
-        if adversary:
-            sides = {"generator": adversary.generator, "discriminator": adversary.discriminator}
+        sides = _sides(built)
         for side, term in sides.items():
-            if term is not None:
-                try:
-                    _check_term(term, side, origin, recipe, recipe_name)
-                except Unfit as error:
-                    raise Unfit(f"{error}{_remedy(choice, recipe)}") from None
-                scaled = side == "generator" or sides["generator"] is None
-                place = (direction, origin, side, term, needs(term), options, factors[direction], scaled)
-                bound.append(Bound(*place, spec.autocast, adversary, weights))
+            try:
+                _check_term(term, side, origin, recipe, recipe_name)
+            except Unfit as error:
+                raise Unfit(f"{error}{_remedy(choice, recipe)}") from None
+            scaled = side == "generator" or "generator" not in sides
+            place = (direction, origin, side, term, needs(term), options, factors[direction], scaled)
+            bound.append(Bound(*place, spec.autocast, adversary, weights))
     return bound
+
+
+def _sides(built: Any) -> dict[Side, Term]:
+    """Return the terms of what a builder gave, by side."""
+    if not isinstance(built, Adversary):
+        return {"generator": built}
+    sides: dict[Side, Term | None] = {"generator": built.generator, "discriminator": built.discriminator}
+    return {side: term for side, term in sides.items() if term is not None}
 
 
 def _remedy(choice: Choice, recipe: Recipe) -> str:
@@ -236,11 +241,8 @@ def _remedy(choice: Choice, recipe: Recipe) -> str:
     for key, option in declared(spec.builder).items():
         for value in get_args(option.annotation) if get_origin(option.annotation) is Literal else ():
             with suppress(LossbenchError), noted(fetch=False):
-                built = _call(spec, {**options, key: value}, choice.plugin.origin)
-                sides = (built.generator, built.discriminator) if isinstance(built, Adversary) else (built, None)
-                for side, term in zip(("generator", "discriminator"), sides, strict=True):
-                    if term is not None:
-                        _check_term(term, cast("Side", side), choice.plugin.origin, recipe, "")
+                for side, term in _sides(_call(spec, {**options, key: value}, choice.plugin.origin)).items():
+                    _check_term(term, side, choice.plugin.origin, recipe, "")
                 found.append(f"--set {name}.{key}={value}")
         if option.annotation in (Path | None, Path) and options[key] is None:
             found.append(f"--set {name}.{key}=FILE")
@@ -326,7 +328,7 @@ def _shown(weight: float | Callable[[float], float]) -> float | str:
 
 def _content(value: Any) -> str | None:
     """Return the sha256 of the file that a value names, if it does."""
-    return hashlib.sha256(value.read_bytes()).hexdigest() if isinstance(value, Path) and value.is_file() else None
+    return sha256(value) if isinstance(value, Path) and value.is_file() else None
 
 
 def _plain(value: Any) -> Any:

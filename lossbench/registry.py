@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 import re
@@ -19,6 +18,7 @@ import pluggy
 
 from lossbench import hookspecs
 from lossbench.errors import PluginError, UnknownPlugin, near_miss
+from lossbench.files import sha256
 
 HOOKS = {
     "losses": "lossbench_loss",
@@ -140,7 +140,7 @@ def _from_entry_point(group: str, word: str) -> tuple[Origin, Any]:
         raise PluginError(f"`{word}` is claimed by {owners}. Uninstall one of them: pip uninstall NAME.")
     entry = known[word][0]
     path = source(entry.value)
-    origin = Origin(word, entry.value, *package(entry), _sha256(path) if path else "")
+    origin = Origin(word, entry.value, *package(entry), sha256(path) if path else "")
     here = version("lossbench")
     if wanted := misfit(entry.dist.requires or () if entry.dist else (), here):
         raise PluginError(f"{origin} is made for {wanted}; this is {here}. {_fitting(origin)}")
@@ -187,7 +187,7 @@ def _from_file(path: Path) -> tuple[Origin, ModuleType]:
             f"No plugin file {path}.{close} Write the path of a Python file, as seen from {Path.cwd()}, or the name of "
             "an installed plugin."
         )
-    origin = Origin(path.stem, str(path.resolve()), sha256=_sha256(path))
+    origin = Origin(path.stem, str(path.resolve()), sha256=sha256(path))
     spec = importlib.util.spec_from_file_location(f"{FILE_MODULE}{path.stem}", path)
     if spec is None or spec.loader is None:  # only for names that Python cannot take for a module's
         raise PluginError(f"{path} cannot be loaded as a Python module.")
@@ -230,7 +230,3 @@ def source(value: str) -> Path | None:
         return Path(spec.origin)
     base = Path(spec.origin).parent.joinpath(*rest.split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -24,22 +24,9 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from lossbench.catalogue import sentence
-from lossbench.download import (
-    FAILURES,
-    STAMP,
-    Report,
-    apart,
-    copy,
-    from_address,
-    from_index,
-    is_of,
-    last,
-    said,
-    sha256,
-    shown,
-)
+from lossbench.download import FAILURES, STAMP, Report, apart, copy, from_address, from_index, is_of, last, said, shown
 from lossbench.errors import LossbenchError, PluginError, WeightsError, refusal
-from lossbench.files import write_bytes
+from lossbench.files import sha256, write_bytes
 from lossbench.registry import Plugin, is_file, listing, load, source
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from lossbench import download, weights
+from lossbench import download, hookimpl, weights
 from lossbench.cli import main
 from lossbench.data import Shapes
 from lossbench.errors import WeightsError
@@ -158,3 +159,23 @@ def real_weights(weights_folder, index_is_there, monkeypatch):
             return weights.pretrained(name)
 
     return pulled
+
+
+class Watch:
+    """Adds up the weighted terms that the trainer shows before each backward."""
+
+    def __init__(self) -> None:
+        self.terms: dict[str, Tensor] = {}
+
+    @hookimpl
+    def lossbench_component(self, terms) -> None:
+        self.terms |= {label: value.detach() for label, value in terms.items()}
+
+
+def one_step(run: Run) -> dict[str, Tensor]:
+    """Compute the first step's gradients, move nothing; return the weighted terms."""
+    watch = Watch()
+    run.hooks.register(watch)
+    run.trainer.gradients(1, run.objective.active(1, 0.0))
+    run.hooks.unregister(watch)
+    return watch.terms

@@ -55,7 +55,8 @@ class Folders:
             for domain in domains
         }
         for phase in self.paired if not self.aligned else ():
-            _check_pairs(phase, paths[f"{phase}A"], paths[f"{phase}B"], skip_alone=skip_bad)
+            sides = paths[f"{phase}A"], paths[f"{phase}B"]
+            _check_pairs(phase, *sides, skip_alone=skip_bad, by_flag=not paired)
         self.count = sum(map(len, paths.values()))
         self.files: dict[str, list[File]] = {}
         self.bad: dict[Path, str] = {}
@@ -136,12 +137,12 @@ class Folders:
         return alone
 
 
-def _check_pairs(phase: str, a: Sequence[Path], b: Sequence[Path], *, skip_alone: bool) -> None:
+def _check_pairs(phase: str, a: Sequence[Path], b: Sequence[Path], *, skip_alone: bool, by_flag: bool) -> None:
     """Refuse images that are not pairs by name, one to one."""
     names = [[path.stem for path in paths] for paths in (a, b)]
     folders = f"{a[0].parent.name} and {b[0].parent.name}"
-    said, advice = ("Pairs", "train with a recipe for unpaired images: --recipe cyclegan")
-    if phase == "test":
+    said, advice = "Pairs", "train with a recipe for unpaired images: --recipe cyclegan"
+    if by_flag:
         said, advice = "--paired-test", "leave --paired-test out"
     advice = f"Give {folders} the same file names, or {advice}."
     if (alone := sorted(set(names[0]) ^ set(names[1]))) and not skip_alone:

@@ -445,3 +445,14 @@ def test_a_side_to_test_on_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError) as error:
         Folders(tmp_path)
     assert str(error.value) == f"{tmp_path} has train, and lacks test. Another side to test on: --set data.test=val."
+
+
+def test_test_images_of_pairs_without_a_partner_are_not_blamed_on_a_flag(tmp_path):
+    four(tmp_path)
+    save(tmp_path / "testB" / "alone.png", flat())
+    with pytest.raises(DataError) as error:
+        Folders(tmp_path, paired=True)
+    assert str(error.value) == (
+        "Pairs: 1 test images have no partner of the same name, such as alone. Give testA and testB the same file "
+        "names, or train with a recipe for unpaired images: --recipe cyclegan."
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 from lossbench import hookimpl, train
 from lossbench.prepare import Run, prepare
 from lossbench.registry import load
-from tests.conftest import write_images
+from tests.conftest import one_step, write_images
 
 RECIPE = load("recipes", "cut").spec
 SMALL = {
@@ -21,26 +21,6 @@ SMALL = {
 
 def run(**settings) -> Run:
     return prepare(recipe="cut", settings=SMALL | {key.replace("__", "."): value for key, value in settings.items()})
-
-
-class Watch:
-    """Keeps the weighted terms of a step, and how often the generator ran."""
-
-    def __init__(self) -> None:
-        self.terms: dict[str, Tensor] = {}
-
-    @hookimpl
-    def lossbench_component(self, terms) -> None:
-        self.terms |= {label: value.detach() for label, value in terms.items()}
-
-
-def one_step(run: Run) -> dict[str, Tensor]:
-    """Compute the first step's gradients, move nothing; return the weighted terms."""
-    watch = Watch()
-    run.hooks.register(watch)
-    run.trainer.gradients(1, run.objective.active(1, 0.0))
-    run.hooks.unregister(watch)
-    return watch.terms
 
 
 def gradients(*modules: torch.nn.Module) -> list[Tensor]:

@@ -9,34 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossbench import OptionError, hookimpl
+from lossbench import OptionError
 from lossbench.prepare import Run, prepare
 from lossbench.registry import load
+from tests.conftest import one_step
 
 SMALL = {"data.dir": "shapes", "data.size": 32, "data.load_size": 36, "model.ngf": 4, "model.ndf": 4}
 FLOAT64 = {"train.precision": "float64", "train.batch": 2, "model.generator": "resnet_1blocks"}
 LAMBDAS = {"junyanz.lambda_A": 7.0, "junyanz.lambda_B": 11.0, "junyanz.lambda_idt": 0.3}
 RECIPE = load("recipes", "cyclegan").spec
-
-
-class Watch:
-    """Adds up what the trainer shows before each backward."""
-
-    def __init__(self) -> None:
-        self.terms: dict[str, Tensor] = {}
-
-    @hookimpl
-    def lossbench_component(self, terms) -> None:
-        self.terms |= {label: value.detach() for label, value in terms.items()}
-
-
-def one_step(run: Run) -> dict[str, Tensor]:
-    """Compute the first step's gradients, move nothing; return the weighted terms."""
-    watch = Watch()
-    run.hooks.register(watch)
-    run.trainer.gradients(1, run.objective.active(1, 0.0))
-    run.hooks.unregister(watch)
-    return watch.terms
 
 
 def gradients(networks) -> list[Tensor]:

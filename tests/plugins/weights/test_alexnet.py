@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
-import pytest
-
 LAYERS = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}
 
 
@@ -16,7 +12,6 @@ def test_shapes_are_the_papers(real_weights):
     assert shapes == weights | biases
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("torchvision"), reason="torchvision is not installed")
 def test_torchvision_takes_them(real_weights):
     from torchvision.models import alexnet
 

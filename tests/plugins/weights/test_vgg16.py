@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
-import pytest
-
 WIDTHS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)  # Simonyan & Zisserman (2015), table 1, D
 PLACES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
@@ -18,7 +14,6 @@ def test_shapes_are_the_papers(real_weights):
     assert shapes == expected
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("torchvision"), reason="torchvision is not installed")
 def test_torchvision_takes_them(real_weights):
     from torchvision.models import vgg16
 
