@@ -16,7 +16,7 @@ def defaults(size: int) -> Mapping[str, Any]:
     """Return weights for torchvision's VGG16, and Adam as in the paper, whose 1e-3 does not decay."""
     return {
         "content.weight": 1.0,
-        "style.weight": 1e4,
+        "style.weight": 1.5e4,
         "tv.weight": 1.0,
         "train.lr": 1e-3,
         "train.beta1": 0.9,

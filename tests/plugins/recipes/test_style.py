@@ -54,7 +54,7 @@ def test_a_run_has_the_papers_optimiser_and_its_own_weights(painting):
     settings = {"data.size": 48, "data.load_size": 48, "style.image": str(painting)}
     found = prepare(recipe="style", settings=settings).config.everything()
     expected = {
-        "content.weight": 1.0, "style.weight": 1e4, "tv.weight": 1.0, "train.lr": 1e-3, "train.beta1": 0.9,
+        "content.weight": 1.0, "style.weight": 1.5e4, "tv.weight": 1.0, "train.lr": 1e-3, "train.beta1": 0.9,
         "train.beta2": 0.999, "train.constant": 1.0, "train.batch": 4, "model.ngf": 32, "model.padding": "start",
         "data.flip": False, "train.steps": 300,
     }  # fmt: skip
