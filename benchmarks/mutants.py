@@ -4,19 +4,20 @@
     python benchmarks/mutants.py tv gan --out try.json
 
 A part is a factor, a divisor, an exponent, a sign, an absolute value, a root, a norm, a cut-off, or a mean that becomes
-a sum and the other way round. The loss's own test file runs on a copy of what is committed with that one change; a
-mutant that passes has to be in ``ALIKE`` with the reason why it computes the same.
+a sum and the other way round. The loss's own test file runs on a copy of the sources with that one change, and once
+without any, which has to pass; a mutant that passes has to be in ``ALIKE`` with the reason why it computes the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import copy
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,12 +47,17 @@ def main() -> None:
     ours = [
         name for name, entries in listing("losses").items() if entries[0].dist and entries[0].dist.name == "lossbench"
     ]
-    cells = [(name, *mutant) for name in asked.losses or ours for mutant in mutants(name)]
+    names = asked.losses or ours
+    cells = [(name, *mutant) for name in names for mutant in mutants(name)]
     found: list[dict[str, Any]] = []
+    who = environment("cpu", torch.get_num_threads())  # of when the copies are made: others may commit meanwhile
     with tempfile.TemporaryDirectory() as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
         for worker in range(asked.workers):
-            copies.put(copied(Path(folder) / str(worker)))
+            copies.put(place := copied(Path(folder) / str(worker)))
+        for name in names:
+            if (code := tested(place, name, ast.unparse(tree(name)))) != 0:
+                sys.exit(f"{name}: its tests do not pass as it is, {code}. Run: pytest tests/plugins/test_{name}.py")
 
         def one(cell: tuple[str, str, str]) -> dict[str, Any]:
             place = copies.get()
@@ -63,7 +69,6 @@ def main() -> None:
         with ThreadPoolExecutor(asked.workers) as pool:
             for result in pool.map(one, cells):
                 found.append(result)
-                who = environment("cpu", torch.get_num_threads())
                 write_json(asked.out, {"schema": 1, "what": "mutants", "mutants": found, "environment": who})
                 if result["outcome"] != "caught":
                     print(result, flush=True)
@@ -72,14 +77,22 @@ def main() -> None:
 
 def mutants(name: str) -> Iterator[tuple[str, str]]:
     """Yield each mutant of a loss: what was changed, and the whole file with it."""
-    tree = ast.parse((ROOT / "plugins" / f"{name}.py").read_text("utf-8"))
-    for index, node in enumerate(ast.walk(tree)):
+    before: Counter[str] = Counter()
+    for index, node in enumerate(ast.walk(tree(name))):
         for changed in smaller(node):
-            other = copy.deepcopy(tree)
+            other = tree(name)
             target = next(each for at, each in enumerate(ast.walk(other)) if at == index)
             put(other, target, changed)
             line = getattr(node, "lineno", 0)
-            yield f"line {line}: {ast.unparse(node)} -> {ast.unparse(changed)}", ast.unparse(other)
+            what = f"{ast.unparse(node)} -> {ast.unparse(changed)}"
+            before[what] += 1
+            nth = f" ({before[what]})" if before[what] > 1 else ""
+            yield f"line {line}: {what}{nth}", ast.unparse(other)
+
+
+def tree(name: str) -> ast.Module:
+    """Parse a loss."""
+    return ast.parse((ROOT / "plugins" / f"{name}.py").read_text("utf-8"))
 
 
 def smaller(node: ast.AST) -> Iterator[ast.expr]:
@@ -112,14 +125,25 @@ def put(tree: ast.AST, target: ast.AST, changed: ast.expr) -> None:
 
 
 def copied(place: Path) -> Path:
-    """Check out what is committed, so that it can be changed."""
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, place], check=True)
+    """Copy the sources and their tests, so that they can be changed."""
+    for folder in ("lossbench", "plugins", "tests"):
+        shutil.copytree(ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", place)
     (place / "lossbench_plugins").symlink_to("plugins")
     return place
 
 
 def tried(place: Path, name: str, mutant: str, source: str) -> dict[str, Any]:
-    """Run a loss's tests on a mutant of it."""
+    """Say what a loss's tests make of a mutant of it."""
+    code = tested(place, name, source)
+    reason = ALIKE.get((name, mutant.partition(": ")[2]))
+    known: dict[int | str, str] = {0: "alike" if reason else "passed", 1: "caught"}
+    outcome = known.get(code, f"pytest ended with {code}")
+    return {"loss": name, "mutant": mutant, "outcome": outcome, "reason": reason}
+
+
+def tested(place: Path, name: str, source: str) -> int | str:
+    """Run a loss's tests on another source of it, up to the first that fails: pytest's exit code."""
     file = place / "plugins" / f"{name}.py"
     before = file.read_text("utf-8")
     file.write_text(source, "utf-8")
@@ -127,14 +151,11 @@ def tried(place: Path, name: str, mutant: str, source: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", *cache, f"tests/plugins/test_{name}.py"]
     names = os.environ | {"PYTHONPATH": str(place), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        code = subprocess.run(command, cwd=place, env=names, capture_output=True, timeout=SECONDS).returncode
+        return subprocess.run(command, cwd=place, env=names, capture_output=True, timeout=SECONDS).returncode
     except subprocess.TimeoutExpired:
-        code = 1
+        return f"nothing in {SECONDS} s"
     finally:
         file.write_text(before, "utf-8")
-    reason = ALIKE.get((name, mutant.partition(": ")[2]))
-    outcome = "caught" if code == 1 else "alike" if reason else "passed" if code == 0 else f"pytest ended with {code}"
-    return {"loss": name, "mutant": mutant, "outcome": outcome, "reason": reason}
 
 
 if __name__ == "__main__":

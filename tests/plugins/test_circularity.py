@@ -255,6 +255,13 @@ def test_each_object_owns_its_whole_perimeter():
     assert slope[owner == 0].sum() < 0.01 * slope.sum()
 
 
+def test_an_object_owns_8_px_around_it():
+    mask, around = torch.zeros(2, 1, 1, 256, 256)
+    mask[..., 100:120, 80:92] = 1
+    around[..., 92:128, 72:100] = 1
+    assert torch.equal(labels(mask) > 0, around > 0)
+
+
 def test_several_objects_read_the_mean_of_each_by_area():
     a, b = disc(20, -30, -30), ellipse(36, 12, 15, 25)
     apart = [circularity(picture(drawn(shape))).item() for shape in (a, b)]
@@ -281,12 +288,13 @@ def test_objects_below_a_thousandth_of_the_image_do_not_count():
     assert read[1] == pytest.approx(read[0], abs=1e-3)
 
 
-def test_a_cone_is_no_disc():  # with the integral of m instead of m^2 it would read 4/3
+@pytest.mark.parametrize(("height", "rim"), [(1, 0.5), (3, 0.0)])  # above 1, m^2 misses nothing
+def test_a_cone_is_no_disc(height, rim):  # with the integral of m instead of m^2 it would read 4/3 and 4/9
     r = 40
     cone = (1 - torch.hypot(*torch.meshgrid(*[torch.arange(128) - 63.5] * 2, indexing="ij")) / r).clamp(min=0)
-    perimeter = math.pi * r**2 * (math.hypot(1 / r, 1e-3) - 1e-3)  # the norm allows flat pixels 1e-3
-    area = math.pi * r**2 / 6 + perimeter / 2
-    read = circularity(cone[None, None], mask_fn=lambda image: image, objects=False)
+    perimeter = math.pi * r**2 * (math.hypot(height / r, 1e-3) - 1e-3)  # the norm allows flat pixels 1e-3
+    area = height**2 * math.pi * r**2 / 6 + rim * perimeter
+    read = circularity(height * cone[None, None], mask_fn=lambda image: image, objects=False)
     assert read.item() == pytest.approx(4 * math.pi * area / perimeter**2, abs=0.01)
 
 
@@ -294,6 +302,20 @@ def test_an_object_on_a_third_of_the_border_is_not_taken_for_background():
     images = picture(drawn(lambda x, y: (x < -40) & (y < 100)))
     assert (images[..., 0, :].mean() + images[..., 0].mean()) / 4 > -0.4  # a plain mean would be misled
     assert background(images).flatten().tolist() == pytest.approx([-1] * 3, abs=0.2)
+
+
+@pytest.mark.parametrize("contrast", [1, 1e-3])
+def test_background_is_the_mean_of_the_border_weighted_three_times_over(contrast):
+    border = torch.ones(7, 6, dtype=torch.bool)
+    border[2:-2, 2:-2] = False
+    images = torch.full((1, 3, 7, 6), 9.0, dtype=torch.float64)  # the inside is far away
+    images[0, :, border] = contrast * noise(3, int(border.sum())).double()
+    ring = images[0, :, border].numpy()
+    expected = ring.mean(1)
+    for _ in range(3):
+        r2 = ((ring - expected[:, None]) ** 2).sum(0)
+        expected = np.average(ring, axis=1, weights=1 / (1 + r2 / (0.1 * r2.mean() + 1e-6)))  # Cauchy's
+    np.testing.assert_allclose(background(images).flatten().numpy(), expected, rtol=1e-9)
 
 
 def test_without_objects_all_there_is_counts_as_one():
@@ -420,6 +442,16 @@ def test_maximise_stops_at_a_disc():
     term = circularity_loss(mode="maximise")
     assert term(fake=ROUND).item() == 0
     assert term(fake=LONG).item() == pytest.approx(0.98 - circularity(LONG).item())
+
+
+@pytest.mark.parametrize(("mode", "other"), [("match", ["real"]), ("reference", ["target"]), ("maximise", [])])
+def test_it_is_a_mean_over_the_images_of_a_batch(mode, other):
+    term = circularity_loss(mode=mode)
+    fakes = torch.cat([LONG, ROUND, picture(drawn(ellipse(28, 5), 64))])
+    alone = [term(fake=fake[None], **dict.fromkeys(other, ROUND)).item() for fake in fakes]
+    together = term(fake=fakes, **dict.fromkeys(other, ROUND.expand(3, -1, -1, -1)))
+    assert together.item() == pytest.approx(np.mean(alone), abs=1e-5)
+    assert np.mean(alone) > 0.1
 
 
 def test_reference_is_a_hinge_to_the_band_of_the_target_domain():
