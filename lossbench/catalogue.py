@@ -108,12 +108,18 @@ def described(group: str, plugin: Plugin) -> Details:
     Raises:
         LossbenchError: it cannot be built.
     """
+    from lossbench.views import needs
+
     name, spec = plugin.origin.name, plugin.spec
     if group == "recipes":
         text = f"Directions {', '.join(spec.directions)}; losses {', '.join(spec.losses)}; adversary {spec.adversary}."
         return Details(text, _of_networks(spec))
     if group == "weights":
         return Details(f"Licence: {spec.licence}. From {', '.join(each.where for each in spec.sources)}.")
+    if group == "metrics":
+        text = _unwrapped(inspect.getdoc(spec.measure) or "")
+        text += f"\n\nUnit: {spec.unit or 'none'}; {spec.better} is better; protocol: {spec.protocol}."
+        return Details(text, asks=needs(spec.measure), references=tuple(CITATION.findall(text)))
     builder = spec.builder if group == "losses" else spec
     text = _unwrapped(inspect.getdoc(builder) or "")
     references = tuple(CITATION.findall(text))

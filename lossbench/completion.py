@@ -18,6 +18,11 @@ def observers(incomplete: str) -> list[str]:
     return _last(incomplete, listing("observers"))
 
 
+def metrics(incomplete: str) -> list[str]:
+    """Complete the last of ``fid,ki``."""
+    return _last(incomplete, listing("metrics"))
+
+
 def recipes(incomplete: str) -> list[str]:
     """Complete a recipe's name."""
     return _last(incomplete, listing("recipes"))

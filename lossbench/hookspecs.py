@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
@@ -58,6 +58,23 @@ class LossSpec:
 
 
 @dataclass(frozen=True)
+class MetricSpec:
+    """How a metric is measured. It carries no name and has no options, so that one word means one number.
+
+    The names of ``measure``'s parameters say what it needs; images are a sequence of uint8 [3, H, W] in RGB. It returns
+    a number, or one for each image: NaN where there is nothing to measure, and the mean is taken over the rest.
+    ``protocol`` changes whenever values would: two of different protocols are never compared.
+    """
+
+    measure: Callable[..., Any]
+    better: Literal["lower", "higher"]
+    unit: str = ""
+    shown: float = 1.0  # what it is multiplied by where people read it, as KID by 100
+    protocol: str = "1"
+    weights: tuple[str, ...] = ()  # pretrained, that its values depend on
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What is trained: directions, networks and the losses it has by itself. A direction is named ``A2B``.
 
@@ -65,7 +82,8 @@ class Recipe:
     are the ``model.*`` keys of a run. ``paired``: each source image comes with its truth; ``conditional``: the
     discriminator is shown the source beside the image; without ``targets`` there are no images of a target domain.
     ``defaults(size)`` gives dotted keys that this recipe sets otherwise than lossbench does, ``quick`` those for a
-    short run on the built-in shapes. A preset is a function of options -> dotted weights.
+    short run on the built-in shapes. A preset is a function of options -> dotted weights. ``metrics`` make the closing
+    table of a run that names none.
     """
 
     networks: tuple[Callable[..., Any], Callable[..., Any]]
@@ -75,6 +93,7 @@ class Recipe:
     conditional: bool = False
     losses: tuple[str, ...] = ()
     adversary: str | None = "gan"
+    metrics: tuple[str, ...] = ("l1", "psnr", "ssim", "mask_iou", "shape_error", "contour_error", "not_found")
     noise_at_test: bool = False
     defaults: Callable[[int], Mapping[str, Any]] = lambda size: {}
     quick: Mapping[str, Any] = field(default_factory=dict)
@@ -88,7 +107,7 @@ class Recipe:
         """
         if not (isinstance(self.networks, tuple) and len(self.networks) == 2 and all(map(callable, self.networks))):
             raise ValueError("networks are two builders: networks=(generator, discriminator)")
-        for name in ("directions", "losses"):
+        for name in ("directions", "losses", "metrics"):
             if not isinstance(getattr(self, name), tuple):
                 raise ValueError(f'{name} are a tuple, one has a comma: {name}=("{getattr(self, name)}",)')
         if set(self.directions) - {"A2B", "B2A"} or not self.directions:
@@ -128,6 +147,11 @@ def lossbench_loss() -> LossSpec:  # type: ignore[empty-body]
 @hookspec
 def lossbench_recipe() -> Recipe:  # type: ignore[empty-body]
     """Return the recipe of this plugin. Entry-point group ``lossbench.recipes``."""
+
+
+@hookspec
+def lossbench_metric() -> MetricSpec:  # type: ignore[empty-body]
+    """Return the metric of this plugin. Entry-point group ``lossbench.metrics``."""
 
 
 @hookspec

@@ -23,6 +23,7 @@ from lossbench.files import sha256
 HOOKS = {
     "losses": "lossbench_loss",
     "recipes": "lossbench_recipe",
+    "metrics": "lossbench_metric",
     "observers": "lossbench_observer",
     "weights": "lossbench_weights",
 }
@@ -30,6 +31,7 @@ FILE_MODULE = "lossbench_file_"  # what the module of an unpackaged plugin is ca
 SPECS: dict[str, Any] = {
     "losses": hookspecs.LossSpec,
     "recipes": hookspecs.Recipe,
+    "metrics": hookspecs.MetricSpec,
     "observers": Callable,
     "weights": hookspecs.Weights,
 }

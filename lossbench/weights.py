@@ -115,6 +115,16 @@ def path(word: str) -> Path:
     raise _absent(plugin, "".join(f"{each} is damaged" for each in _here(plugin)[:1]))
 
 
+def pinned(word: str) -> str:
+    """Return the sha256 that weights are checked by. Nothing is fetched.
+
+    Raises:
+        LossbenchError: there are none of that name.
+    """
+    digest: str = _declared(word).spec.sha256
+    return digest
+
+
 def verify(words: Iterable[str] = ()) -> dict[Path, bool]:
     """Return for each file that lies here, of the named weights or of all, whether it holds what it should.
 

@@ -60,7 +60,7 @@ def test_the_host_knows_no_plugin():
 
 
 def test_plugins_import_public_names_only():
-    public = {"lossbench", "lossbench.networks", "lossbench.testing"}
+    public = {"lossbench", "lossbench.metrics", "lossbench.networks", "lossbench.testing"}
     for path in (ROOT / "plugins").rglob("*.py"):
         assert {name for name in imports(path) if name.startswith("lossbench")} - {"lossbench_plugins"} <= public, path
 

@@ -8,6 +8,7 @@ holes filled.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 from skimage.filters import apply_hysteresis_threshold, gaussian, threshold_otsu
 from skimage.measure import find_contours, label, moments_central
+from torch import Tensor
 
 CONTRAST = 0.1  # colours closer than this (of a side of the RGB cube) are no object
 SMALLEST = 0.002  # share of the picture
@@ -30,7 +32,17 @@ class Shape:
     by_contour: float
 
 
-def measure(image: NDArray[np.uint8]) -> Shape | None:
+def pictures(images: Sequence[Tensor]) -> list[NDArray[np.uint8]]:
+    """Uint8 images [3, H, W] -> arrays [H, W, 3], as scikit-image takes them."""
+    return [image.permute(1, 2, 0).cpu().numpy() for image in images]
+
+
+def shapes(images: Sequence[Tensor]) -> list[Shape | None]:
+    """Uint8 images [3, H, W] -> the shape in each, or None."""
+    return [shape(picture) for picture in pictures(images)]
+
+
+def shape(image: NDArray[np.uint8]) -> Shape | None:
     """RGB [H, W, 3] -> its shape, or None where no object stands out.
 
     ``by_moments`` is A^2 / (2 pi (mu20 + mu02)) (Zunic, Hirota & Rosin, 2010). ``by_contour`` is 4 pi A / P^2 along the

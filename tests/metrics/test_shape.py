@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import ellipe
 
-from lossbench.metrics import measure
+from lossbench.metrics.shape import shape as shape_of
 
 RED, BLUE = (200, 60, 50), (20, 30, 80)
 TIMES = 8  # points a pixel's side
@@ -48,14 +48,14 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("radius", "x", "y"), [(0.12, 0.5, 0.5), (0.2, 0.43, 0.61), (0.34, 0.51, 0.52)])
 def test_a_disc_is_round(radius, x, y):
-    shape = measure(painted(ellipse(radius, radius, x=x, y=y)))
+    shape = shape_of(painted(ellipse(radius, radius, x=x, y=y)))
     assert shape.by_moments == pytest.approx(1, abs=0.006)
     assert shape.by_contour == pytest.approx(1, abs=0.012)
 
 
 @pytest.mark.parametrize(("a", "b", "angle"), [(0.3, 0.2, 0.0), (0.36, 0.18, 0.6), (0.4, 0.15, 2.0)])
 def test_an_ellipse_has_the_circularity_of_its_axes(a, b, angle):
-    shape = measure(painted(ellipse(a, b, angle=angle)))
+    shape = shape_of(painted(ellipse(a, b, angle=angle)))
     perimeter = 4 * a * ellipe(1 - (b / a) ** 2)
     assert shape.by_moments == pytest.approx(2 * a * b / (a**2 + b**2), abs=0.02)
     assert shape.by_contour == pytest.approx(4 * math.pi * math.pi * a * b / perimeter**2, abs=0.015)
@@ -63,7 +63,7 @@ def test_an_ellipse_has_the_circularity_of_its_axes(a, b, angle):
 
 @pytest.mark.parametrize("angle", [0.0, 0.3, math.pi / 4])
 def test_a_square_has_a_circularity_of_3_by_pi(angle):
-    shape = measure(painted(rectangle(0.5, 0.5, angle)))
+    shape = shape_of(painted(rectangle(0.5, 0.5, angle)))
     assert shape.by_moments == pytest.approx(3 / math.pi, abs=0.004)
     assert shape.by_contour == pytest.approx(math.pi / 4, abs=0.04)  # the picture is smoothed, which rounds corners
 
@@ -72,27 +72,27 @@ def test_a_rectangle_has_the_circularity_of_its_moments():
     width, height = 0.6, 0.3
     second = (width * height**3 + height * width**3) / 12
     expected = (width * height) ** 2 / (2 * math.pi * second)
-    assert measure(painted(rectangle(width, height, 0.3))).by_moments == pytest.approx(expected, abs=0.015)
+    assert shape_of(painted(rectangle(width, height, 0.3))).by_moments == pytest.approx(expected, abs=0.015)
 
 
 def test_the_mask_is_where_the_object_is():
     inside = ellipse(0.3, 0.2, x=0.4)
     truth = painted(inside, (255, 255, 255), (0, 0, 0))[..., 0] > 127
-    assert overlap(measure(painted(inside)).mask, truth) > 0.9
+    assert overlap(shape_of(painted(inside)).mask, truth) > 0.9
 
 
 # The border -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_disc_cut_in_half_by_the_border_is_a_half_disc():
-    shape = measure(painted(ellipse(0.3, 0.3, x=0.0)))
+    shape = shape_of(painted(ellipse(0.3, 0.3, x=0.0)))
     second = math.pi / 8 + (math.pi / 8 - 8 / (9 * math.pi))  # along the cut and across it, of radius 1
     assert shape.by_moments == pytest.approx((math.pi / 2) ** 2 / (2 * math.pi * second), abs=0.006)
     assert shape.by_contour == pytest.approx(2 * math.pi**2 / (math.pi + 2) ** 2, abs=0.025)
 
 
 def test_a_disc_in_the_corner_is_a_quarter_disc():
-    shape = measure(painted(ellipse(0.4, 0.4, x=1.0, y=1.0)))
+    shape = shape_of(painted(ellipse(0.4, 0.4, x=1.0, y=1.0)))
     second = 2 * (math.pi / 16 - 4 / (9 * math.pi))
     assert shape.by_moments == pytest.approx((math.pi / 4) ** 2 / (2 * math.pi * second), abs=0.006)
     assert shape.by_contour == pytest.approx(math.pi**2 / (math.pi / 2 + 2) ** 2, abs=0.04)
@@ -105,19 +105,19 @@ def test_colours_of_equal_brightness_are_told_apart():
     red, green = (255, 0, 0), (0, 130, 0)
     brightness = [0.299 * r + 0.587 * g + 0.114 * b for r, g, b in (red, green)]
     assert brightness[0] == pytest.approx(brightness[1], abs=0.1)
-    assert measure(painted(ellipse(0.3, 0.3), red, green)).by_moments == pytest.approx(1, abs=0.005)
+    assert shape_of(painted(ellipse(0.3, 0.3), red, green)).by_moments == pytest.approx(1, abs=0.005)
 
 
 def test_light_on_dark_and_dark_on_light_are_the_same_shape():
     inside = ellipse(0.3, 0.15)
-    one, other = measure(painted(inside, RED, BLUE)), measure(painted(inside, BLUE, RED))
+    one, other = shape_of(painted(inside, RED, BLUE)), shape_of(painted(inside, BLUE, RED))
     assert one.by_moments == pytest.approx(other.by_moments, abs=0.003)
     assert overlap(one.mask, other.mask) > 0.97
 
 
 def test_holes_are_filled():
     ring = ellipse(0.3, 0.3) & ~ellipse(0.15, 0.15)
-    shape, disc = measure(painted(ring)), measure(painted(ellipse(0.3, 0.3)))
+    shape, disc = shape_of(painted(ring)), shape_of(painted(ellipse(0.3, 0.3)))
     assert shape.by_moments == pytest.approx(1, abs=0.005)
     assert shape.by_contour == pytest.approx(disc.by_contour, abs=0.005)
     assert overlap(shape.mask, disc.mask) == 1
@@ -125,7 +125,7 @@ def test_holes_are_filled():
 
 def test_of_several_parts_the_largest_is_the_object():
     large, small = ellipse(0.2, 0.2, x=0.3, y=0.3), ellipse(0.15, 0.05, x=0.75, y=0.85)
-    shape, alone = measure(painted(large | small)), measure(painted(large))
+    shape, alone = shape_of(painted(large | small)), shape_of(painted(large))
     assert shape.by_moments == pytest.approx(alone.by_moments, abs=0.005)
     assert shape.by_contour == pytest.approx(alone.by_contour, abs=0.005)
     assert not shape.mask[48:, 36:].any()
@@ -133,28 +133,28 @@ def test_of_several_parts_the_largest_is_the_object():
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (77, 140, 20), (255, 255, 255)])
 def test_a_plain_picture_has_no_object(colour):
-    assert measure(np.full((64, 64, 3), colour, np.uint8)) is None
+    assert shape_of(np.full((64, 64, 3), colour, np.uint8)) is None
 
 
 def test_a_faint_object_is_none_and_a_clear_one_is():
     ground = (100, 100, 100)
-    assert measure(painted(ellipse(0.3, 0.3), (105, 105, 105), ground)) is None
-    assert measure(painted(ellipse(0.3, 0.3), (130, 130, 130), ground)) is not None
+    assert shape_of(painted(ellipse(0.3, 0.3), (105, 105, 105), ground)) is None
+    assert shape_of(painted(ellipse(0.3, 0.3), (130, 130, 130), ground)) is not None
 
 
 def test_faint_noise_is_no_object():
     noise = np.random.default_rng(0).normal(120, 4, (64, 64, 3)).round().astype(np.uint8)
-    assert measure(noise) is None
+    assert shape_of(noise) is None
 
 
 def test_a_single_bright_pixel_is_no_object():
     picture = np.zeros((128, 128, 3), np.uint8)
     picture[30, 30] = 255
-    assert measure(picture) is None
+    assert shape_of(picture) is None
 
 
 def test_the_picture_is_left_as_it_was():
     picture = painted(ellipse(0.3, 0.3))
     before = picture.copy()
-    measure(picture)
+    shape_of(picture)
     np.testing.assert_array_equal(picture, before)

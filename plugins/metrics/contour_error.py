@@ -1,0 +1,22 @@
+"""Contour error: how much a translation changes an object's circularity, by its outline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from lossbench import MetricSpec, hookimpl
+from lossbench.metrics import Images, shapes
+
+
+def contour_error(fake: Images, real: Images, once: Callable[..., Any]) -> list[float]:
+    """``|C(fake) - C(real)|`` with C = ``4 pi A / P^2`` along the contour between pixels: 1 for a disc."""
+    pairs = zip(once(shapes, fake), once(shapes, real), strict=True)
+    return [abs(a.by_contour - b.by_contour) if a and b else math.nan for a, b in pairs]
+
+
+@hookimpl
+def lossbench_metric() -> MetricSpec:
+    """Mean over images where both have an object; see `not_found`."""
+    return MetricSpec(contour_error, better="lower", unit="circularity")
