@@ -13,11 +13,14 @@ import typer.main
 from pydantic_core import PydanticUndefined
 
 from lossbench import errors, hookspecs, schedules
+from lossbench.bench.suite import BenchSettings
 from lossbench.catalogue import CITATION, Details, details, entries, sentence, type_name
 from lossbench.cli import INTERRUPTED, app
 from lossbench.errors import LossbenchError
+from lossbench.metrics.measuring import MEANING as OF_METRICS
 from lossbench.objective import Choice, compose
 from lossbench.options import declared
+from lossbench.outcome import SERVICES
 from lossbench.registry import Plugin, load, source
 from lossbench.settings import SECTIONS
 from lossbench.testing import MEANING as CHECKS
@@ -53,10 +56,26 @@ def hooks() -> str:
     return markdown(rows)
 
 
+def metric_names() -> str:
+    """Return what a metric may ask for."""
+    return markdown([["name", "what it is"], *([f"`{name}`", meaning] for name, meaning in OF_METRICS.items())])
+
+
+def metrics() -> str:
+    """Return every built-in metric: what it measures, against what, and which weights it needs."""
+    rows = [["metric", "what it measures", "unit", "better", "asks for", "weights"]]
+    for entry in _built_in("metrics"):
+        spec, asks = load("metrics", entry.name).spec, [each for each in _known(entry).asks if each not in SERVICES]
+        shown = " ".join(word for word in (spec.unit, f"x{spec.shown:g}" * (spec.shown != 1)) if word)
+        row = [f"`{entry.name}`", entry.sentence.partition(": ")[2], shown, spec.better]
+        rows.append([*row, ", ".join(f"`{each}`" for each in asks), ", ".join(f"`{each}`" for each in spec.weights)])
+    return markdown(rows)
+
+
 def settings() -> str:
-    """Return every key of a run that is not a plugin's."""
+    """Return every key of a run that is not a plugin's, and of a bench."""
     rows = [["key", "type", "default", "meaning"]]
-    for name, section in SECTIONS.items():
+    for name, section in (SECTIONS | {"bench": BenchSettings}).items():
         for key, field in section.model_fields.items():
             default = "" if field.default in (None, PydanticUndefined) else f"`{field.default}`"
             rows.append([f"`{name}.{key}`", type_name(field.annotation), default, field.description or ""])
@@ -285,6 +304,8 @@ REFERENCE: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
         names,
+        metric_names,
+        metrics,
         hooks,
         settings,
         recipes,

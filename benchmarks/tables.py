@@ -9,7 +9,6 @@ A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; no number 
 from __future__ import annotations
 
 import json
-import math
 import re
 import statistics
 import sys
@@ -18,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from reference import REFERENCE, markdown  # type: ignore[import-not-found]  # the script's own folder
-from scipy.stats import t as student
 
+from lossbench.bench.stats import contrast
 from lossbench.catalogue import sentence
-from lossbench.metrics import METRICS
 from lossbench.options import declared
 from lossbench.registry import listing, load, source
 
@@ -29,9 +27,12 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (
     "README.md",
+    "docs/bench.md",
+    "docs/contract.md",
     "docs/faults.md",
     "docs/checks.md",
     "docs/losses.md",
+    "docs/measuring.md",
     "docs/observers.md",
     "docs/recipes.md",
     "docs/reference.md",
@@ -46,6 +47,15 @@ BETTER = {
     "histogram_b": "of b, lower",
     "pixel_accuracy": "pixels of the right class, higher",
     "class_iou": "IoU of classes, higher",
+}
+MEASURED = {  # what runs of schema 1 measured
+    "l1": ("of 2", "lower"),
+    "psnr": ("dB", "higher"),
+    "ssim": ("of 1", "higher"),
+    "mask_iou": ("of 1", "higher"),
+    "shape_error": ("circularity", "lower"),
+    "contour_error": ("circularity", "lower"),
+    "not_found": ("images", "lower"),
 }
 SHOWN = {"shape_error": "shape error", "contour_error": "contour error", "l1": "L1", "mask_iou": "mask IoU"}
 
@@ -83,9 +93,11 @@ def seeds() -> str:
                 [run["metrics"][metric] for run in runs if run["set"] == data and run["plugins"] == plugins]
                 for plugins in ("cycle,idt", "cycle,idt,circularity")
             )
-            low, high = welch(without, with_it)
+            groups = {"with": with_it, "without": without}
+            found = contrast(groups, {"with": 1, "without": -1}, level=0.95, paired=False)
             ratio = statistics.fmean(with_it) / statistics.fmean(without)
-            rows.append([data, name, _mean(without), _mean(with_it), f"{low:+.4f} to {high:+.4f}", f"{ratio:.2f}"])
+            between = f"{found.low:+.4f} to {found.high:+.4f}"
+            rows.append([data, name, _mean(without), _mean(with_it), between, f"{ratio:.2f}"])
     failed = sum(run["status"] != "ok" for run in runs)
     return "\n\n".join(
         [markdown(rows), f"Mean ± standard deviation over seeds. Runs that failed: {failed}. {_facts(runs)}"]
@@ -157,13 +169,54 @@ def emoji() -> str:
         for what in ("translation", "copy")
     ]
     rows = [["metric", "better", *(head for head, _ in columns), "n"]]
-    for name, metric in METRICS.items():
+    for name in dict.fromkeys(name for _, column in columns for name in column):
+        unit, better = MEASURED[name]
         numbers = [f"{column[name]['value']:.4g}" if name in column else "" for _, column in columns]
         counts = sorted({column[name]["n"] for _, column in columns if name in column})
-        rows.append(
-            [f"{name} ({metric.unit})", metric.better, *numbers, " to ".join(map(str, counts[:1] + counts[1:][-1:]))]
-        )
+        rows.append([f"{name} ({unit})", better, *numbers, " to ".join(map(str, counts[:1] + counts[1:][-1:]))])
     return "\n\n".join([markdown(rows), *map(_run, records)])
+
+
+def error_rates() -> str:
+    """How often verdicts are wrong, by simulation."""
+    report = _load("statistics")
+    seeds = sorted({row["seeds"] for row in report["alarms"]})
+    rows = [["simulated", *(f"{n} seeds" for n in seeds)]]
+    planted, noise = f"{100 * report['planted']:.0f} %", f"{100 * report['noise']:.0f} %"
+
+    def row(what: str, table: str, key: str = "", **wanted: Any) -> None:
+        found = {each["seeds"]: each for each in report[table] if wanted.items() <= each.items()}
+        rates = [found[n].get(key, found[n]) for n in seeds]
+        rows.append([what, *(f"{each['rate']:.3f}" for each in rates)])
+
+    for kind in ("normal", "skewed"):
+        told = {"noise": kind, "margin": "2%"}
+        row(f"`regressed` where nothing differs, {kind} noise", "alarms", "regressed", **told)
+    row("... any of 7 comparisons", "families", comparisons=7, level=max(each["level"] for each in report["families"]))
+    row("... skewed, three times as wide in the baseline", "unequal", "regressed", noise="skewed", wider="baseline")
+    for size in sorted({each["noise"] for each in report["power"]}):
+        row(f"`regressed` where it is {planted} worse, noise {100 * size:.0f} %", "power", noise=size, margin="2%")
+    n = report["alarms"][0]["regressed"]["n"]
+    said = f"Share of {n} simulations; margin 2 %, noise {noise} of the mean where not said; half an interval at most"
+    return "\n\n".join([markdown(rows), f"{said} {_widest(report):.3f}. {_machine(report['environment'])}"])
+
+
+def _widest(report: dict[str, Any]) -> float:
+    """Half of the widest interval of a simulated rate."""
+    rates = [row["regressed"] for table in ("alarms", "unequal") for row in report[table]]
+    rates += [row for table in ("families", "power") for row in report[table]]
+    return float(max((each["interval"][1] - each["interval"][0]) / 2 for each in rates))
+
+
+def mutants() -> str:
+    """How many mutants of each loss its tests notice."""
+    report = _load("mutants")
+    found = report["mutants"]
+    rows = [["loss", "mutants", "caught", "computing the same"]]
+    for name in sorted({each["loss"] for each in found}):
+        outcomes = [each["outcome"] for each in found if each["loss"] == name]
+        rows.append([f"`{name}`", str(len(outcomes)), str(outcomes.count("caught")), str(outcomes.count("alike"))])
+    return "\n\n".join([markdown(rows), _machine(report["environment"])])
 
 
 def facades_photos() -> str:
@@ -331,15 +384,6 @@ def _machine(environment: dict[str, Any]) -> str:
     )
 
 
-def welch(one: Sequence[float], other: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Return Welch's interval of mean(other) - mean(one)."""
-    parts = [statistics.variance(some) / len(some) for some in (one, other)]
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(some) - 1) for part, some in zip(parts, (one, other), strict=True))
-    half = float(student.ppf((1 + level) / 2, freedom)) * math.sqrt(sum(parts))
-    difference = statistics.fmean(other) - statistics.fmean(one)
-    return difference - half, difference + half
-
-
 def _mean(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.4f} ± {statistics.stdev(values):.4f}"
 
@@ -367,6 +411,8 @@ TABLES: dict[str, Callable[[], str]] = REFERENCE | {
         circularity_accuracy,
         circularity_cost,
         emoji,
+        error_rates,
+        mutants,
         facades_photos,
         facades_labels,
         style,

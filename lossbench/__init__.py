@@ -6,14 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lossbench.errors import DataError, Diverged, LossbenchError, OptionError, PluginError, RunError
-from lossbench.hookspecs import Adversary, Download, LossSpec, Recipe, Term, Weight, Weights, hookimpl
+from lossbench.hookspecs import Adversary, Download, LossSpec, MetricSpec, Recipe, Term, Weight, Weights, hookimpl
 
 if TYPE_CHECKING:
     from lossbench.data import read_image
+    from lossbench.evaluation import evaluate
     from lossbench.objective import load_loss
     from lossbench.prepare import Run
     from lossbench.run import train
-    from lossbench.translation import evaluate, translate
+    from lossbench.translation import translate
     from lossbench.weights import pretrained
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Download",
     "LossSpec",
     "LossbenchError",
+    "MetricSpec",
     "OptionError",
     "PluginError",
     "Recipe",
@@ -49,7 +51,7 @@ def __getattr__(name: str) -> Any:
         "read_image": "data",
         "Run": "prepare",
         "train": "run",
-        "evaluate": "translation",
+        "evaluate": "evaluation",
         "translate": "translation",
     }
     if name in homes:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from json import dumps
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
@@ -22,10 +22,12 @@ from lossbench.errors import Interrupted, LossbenchError, OptionError, printable
 from lossbench.screen import (
     Watch,
     console,
+    named_columns,
     show_plugin,
     show_plugins,
     show_record,
     show_result,
+    show_values,
     show_verdict,
     show_weights,
 )
@@ -126,6 +128,14 @@ def run(
         list[str] | None,
         Option(help="Observers, by name or file: csv,tensorboard,./mine.py.", autocompletion=completion.observers),
     ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        Option(help="What is measured at the end: fid,kid,lpips.", autocompletion=completion.metrics),
+    ] = None,
+    required: Annotated[
+        list[str] | None,
+        Option("--require", help="Metrics without which nothing is trained.", autocompletion=completion.metrics),
+    ] = None,
     device: Annotated[str | None, Option(help="cpu, cuda, cuda:1, mps.")] = None,
     precision: Annotated[str | None, Option(help="Of the networks: float32, float64, bf16.")] = None,
     strategy: Annotated[str | None, Option(help="Least memory or fewest kernels: auto, component, fused.")] = None,
@@ -139,6 +149,7 @@ def run(
 ) -> None:
     """Train once and look at it."""
     from lossbench.config import parse_assignment
+    from lossbench.metrics import require, unavailable
     from lossbench.prepare import prepare
     from lossbench.resume import check_alone, reopen
     from lossbench.run import go
@@ -157,15 +168,21 @@ def run(
             f"{twice[0]} is {settings[twice[0]]} by its flag and {assigned[twice[0]]} by --set. Give one."
         )
     settings |= assigned
-    losses, observers = (",".join(words) if words else None for words in (plugins, observe))
+    losses, observers, measured = (",".join(words) if words else None for words in (plugins, observe, metrics))
     if resume:
         check_alone(out=out, config=config, recipe=recipe, preset=preset)
-        prepared = reopen(resume, losses, None, None, settings, observers)
+        prepared = reopen(resume, losses, None, None, settings, observers, measured)
     else:
-        prepared = prepare(losses, recipe=recipe, preset=preset, settings=settings, config=config, observe=observers)
+        prepared = prepare(
+            losses, recipe=recipe, preset=preset, settings=settings, config=config, observe=observers, metrics=measured
+        )
     if print_config:
         print(prepared.config.toml(), end="")
         return
+    reasons = unavailable(prepared.config.metrics)
+    require(_words(required) or (), reasons)
+    for name, reason in reasons.items():
+        console.print(f"{name} will be unavailable: {reason}", soft_wrap=True, markup=False)
     try:
         prepared.hooks.register(Watch())
         go(prepared, resume or out, resumed=bool(resume))
@@ -175,6 +192,72 @@ def run(
         console.print(f"{saved}. Go on with: lossbench run --resume {prepared.directory}", soft_wrap=True)
         sys.exit(getattr(stop, "exit_code", INTERRUPTED))
     show_record(prepared.record, prepared.directory, objective=False)
+
+
+@app.command()
+def bench(
+    suite: Annotated[
+        Path | None, Argument(help="A suite, a TOML file; or a bench's directory, to go on. (default: the flags)")
+    ] = None,
+    plugins: Annotated[
+        list[str] | None, Option(help="The losses to combine: cycle,idt,./tv.py.", autocompletion=completion.losses)
+    ] = None,
+    combine: Annotated[
+        str | None, Option(help="all, leave-one-out, add-one, pairs, or names: cycle+idt,cycle+tv. (default: all)")
+    ] = None,
+    always: Annotated[str | None, Option(help="Losses of every combination: cycle.")] = None,
+    seeds: Annotated[int | None, Option(help="Runs of each combination. (default: 5)")] = None,
+    primary: Annotated[str | None, Option(help="Metrics that verdicts are about: shape_error,kid.")] = None,
+    data: Annotated[str | None, Option(help="As for run: a folder of images, or a built-in set.")] = None,
+    recipe: Annotated[str | None, Option(help="As for run.", autocompletion=completion.recipes)] = None,
+    steps: Annotated[int | None, Option(help="Length of each run in steps.")] = None,
+    metrics: Annotated[
+        list[str] | None, Option(help="What is measured: fid,kid,lpips.", autocompletion=completion.metrics)
+    ] = None,
+    required: Annotated[
+        list[str] | None,
+        Option("--require", help="Metrics without which nothing is trained.", autocompletion=completion.metrics),
+    ] = None,
+    device: Annotated[str | None, Option(help="cpu, cuda.")] = None,
+    assign: Annotated[
+        list[str] | None, Option("--set", metavar="KEY=VALUE", help=f"{SET_HELP} And bench.margin=3%.")
+    ] = None,
+    out: Annotated[Path | None, Option(help="The bench's directory. (default: one under runs/)")] = None,
+    workers: Annotated[
+        int | None, Option(min=1, help="Runs at a time. (default: one for each core, on CUDA for each GPU)")
+    ] = None,
+    kind: Annotated[Literal["local", "ray"], Option("--executor", help="Where runs are trained.")] = "local",
+    address: Annotated[
+        str | None, Option(help="Of a Ray cluster. (default: one that Ray finds, or starts here)")
+    ] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what it would do, how long it takes, and leave.")] = False,
+) -> None:
+    """Train combinations of losses, several seeds each: which loss helps, and is that more than luck?"""
+    from lossbench.bench.bench import bench, executor, go
+    from lossbench.bench.board import Board, show_plan, show_report, show_unavailable
+    from lossbench.config import parse_assignment
+
+    flags = {
+        "bench.combine": combine, "bench.always": always, "bench.seeds": seeds, "bench.primary": primary,
+        "data.dir": data, "recipe": recipe, "train.steps": steps, "train.device": device,
+    }  # fmt: skip
+    settings = {key: value for key, value in flags.items() if value is not None}
+    settings |= dict(map(parse_assignment, assign or []))
+    words, measured, needed = map(_words, (plugins, metrics, required))
+    planned = bench(words, settings=settings, config=suite, metrics=measured, required=needed or (), out=out)
+    runner = executor(planned.settled.config.train.device, workers, kind, address)
+    if dry_run:
+        show_plan(planned, planned.seconds_per_step(), runner.workers)
+        return
+    show_unavailable(planned.unavailable)
+    try:
+        with Board(planned) as board:
+            report = go(planned, runner, board.tick)
+    except KeyboardInterrupt:
+        console.print(f"Stopped. Go on with: lossbench bench {planned.out}", soft_wrap=True)
+        sys.exit(INTERRUPTED)
+    show_report(report)
+    console.print(f"Every number: {planned.out / 'report.json'}", soft_wrap=True)
 
 
 @app.command()
@@ -277,6 +360,47 @@ def translate(
             report=lambda done, total: progress.update(task, completed=done, total=total),
         )  # fmt: skip
     console.print(f"{len(written)} image{'s' * (len(written) != 1)} in {out}", soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    images: Annotated[Path, Argument(help="A folder of translations, or a run's directory.")],
+    against: Annotated[
+        Path | None, Option(help="A folder of real images; those of a translation's file name are its truth.")
+    ] = None,
+    source: Annotated[Path | None, Option(help="The images that were translated, under the same file names.")] = None,
+    metrics: Annotated[
+        list[str] | None,
+        Option(
+            help="Names or files: fid,kid,lpips. (default: those of the run; of a folder l1,psnr,ssim,fid,kid)",
+            autocompletion=completion.metrics,
+        ),
+    ] = None,
+    required: Annotated[
+        list[str] | None,
+        Option("--require", help="Metrics without which it is an error.", autocompletion=completion.metrics),
+    ] = None,
+    device: Annotated[str, Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    record: Annotated[bool, Option("--record", help="Write a run's values into its run.json.")] = False,
+    json: Annotated[bool, Option("--json", help="As JSON, with protocols, hashes and versions.")] = False,
+) -> None:
+    """Measure two folders of images, or a run's translations of its test images."""
+    from lossbench.evaluation import evaluate, is_run
+
+    found = evaluate(
+        images, against, source=source, metrics=_words(metrics), required=_words(required) or (), device=device,
+        record=record,
+    )  # fmt: skip
+    if json:
+        print(dumps(found, indent=2))
+        return
+    values = found["metrics"]
+    show_values(named_columns(values) if is_run(images) else {images.name: values})
+
+
+def _words(given: list[str] | None) -> list[str] | None:
+    """Return the names in ``--metrics fid,kid --metrics lpips``."""
+    return None if given is None else [word.strip() for some in given for word in some.split(",") if word.strip()]
 
 
 @app.command()

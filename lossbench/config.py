@@ -17,6 +17,8 @@ import tomli_w
 from lossbench.data import Source
 from lossbench.errors import OptionError, near_miss
 from lossbench.hookspecs import LossSpec, Recipe, Term, Weight
+from lossbench.metrics import Metric
+from lossbench.metrics import chosen as chosen_metrics
 from lossbench.objective import Choice
 from lossbench.observers import Observed
 from lossbench.options import declared, resolve, validated
@@ -40,10 +42,12 @@ class Config:
     chosen: tuple[Choice, ...]
     adversary: Choice | None
     observed: tuple[Observed, ...] = ()
+    metrics: tuple[Metric, ...] = ()
 
     def everything(self) -> dict[str, Any]:
         """Return every setting by dotted key."""
         keys: dict[str, Any] = {"plugins": list(self.words), "observe": [one.word for one in self.observed]}
+        keys["metrics"] = [one.word for one in self.metrics]
         keys["recipe"] = self.recipe_name
         for section in (*SECTIONS, "model"):
             values = getattr(self, section)
@@ -68,9 +72,9 @@ class Config:
 
 
 def unobserved(keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run without those of its observers, which never change it."""
+    """Return the settings of a run without those of what only watches and measures, which never change it."""
     words = keys.get("observe")
-    watching = ["observe", *(Path(str(word)).stem for word in (words if isinstance(words, list) else ()))]
+    watching = ["observe", "metrics", *(Path(str(word)).stem for word in (words if isinstance(words, list) else ()))]
     return {key: value for key, value in keys.items() if key.partition(".")[0] not in watching}
 
 
@@ -144,6 +148,7 @@ def configure(
     given: Mapping[str, Any],
     source: Source,
     observe: Sequence[str] = (),
+    metrics: Sequence[str] | None = None,
 ) -> Config:
     """Resolve a run's settings. ``given``: dotted keys from the user; ``functions``: losses that are Python functions.
 
@@ -183,6 +188,7 @@ def configure(
             Observed(word, plugin, resolve(plugin.spec, by_owner[plugin.origin.name], plugin.origin.name))
             for word, plugin in watching
         ),
+        metrics=chosen_metrics(recipe.metrics if metrics is None else metrics),
     )
 
 

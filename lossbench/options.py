@@ -57,7 +57,7 @@ def model(function: Callable[..., Any], who: str) -> type[pydantic.BaseModel]:
         elif Path in _types(kind):
             kind = Annotated[kind, pydantic.AfterValidator(_from_anywhere)]
         if tuple in (kind, typing.get_origin(kind), *map(typing.get_origin, typing.get_args(kind))):
-            kind = Annotated[kind, pydantic.BeforeValidator(_listed)]
+            kind = Annotated[kind, pydantic.BeforeValidator(listed)]
         fields[name] = (kind, parameter.default)
     return pydantic.create_model("Options", __config__=STRICT, **fields)
 
@@ -103,9 +103,9 @@ def _evaluated(option: inspect.Parameter, function: Callable[..., Any]) -> inspe
         ) from error
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """Return ``relu2_2,relu3_3`` as a list, since a shell wants lists of text in quotes within quotes."""
-    return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
 def _from_anywhere(path: Path | None) -> Path | None:

@@ -6,7 +6,9 @@ import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +16,19 @@ import torch
 from torch import Tensor
 
 from lossbench.config import unobserved
-from lossbench.metrics import judge
+from lossbench.data import Dataset, resized
+from lossbench.hookspecs import Recipe
+from lossbench.metrics import Metric, measure
+from lossbench.networks import Networks
 from lossbench.pictures import sample_grid
 from lossbench.record import SCHEMA, environment
 from lossbench.translation import apply
 
 if TYPE_CHECKING:
-    from lossbench.prepare import Run
+    from lossbench.prepare import Run, Settled
 
 SAMPLES = 8
+SERVICES = ("once", "features")
 
 
 def opening(run: Run) -> dict[str, Any]:
@@ -31,7 +37,7 @@ def opening(run: Run) -> dict[str, Any]:
     dotted = config.dotted()
     return {
         "schema": SCHEMA,
-        "run_id": _identity(run, dotted),
+        "run_id": identity(run, dotted),
         "status": "failed",
         "error": "It did not end: it was killed, or is still running.",
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -56,7 +62,7 @@ def opening(run: Run) -> dict[str, Any]:
     }
 
 
-def _identity(run: Run, dotted: Mapping[str, Any]) -> str:
+def identity(run: Run | Settled, dotted: Mapping[str, Any]) -> str:
     """Return a hash of what decides the result: settings and images, not where they lie or what computes."""
     paths = {key for key, value in run.config.everything().items() if isinstance(value, Path)}
     aside = {"data.dir", "train.device", "train.every", "train.keep", *paths}
@@ -67,18 +73,59 @@ def _identity(run: Run, dotted: Mapping[str, Any]) -> str:
 
 
 def closing(run: Run) -> dict[str, Any]:
-    """Judge every direction on all test images, and beside it the input itself, as if it were the translation."""
-    metrics: dict[str, Any] = {}
-    for direction in run.config.recipe.directions:
+    """Measure a run's translations of all its test images."""
+    judge = Closing(run.networks, run.config.recipe, run.dataset, run.config.train.seed, run.trainer.device)
+    return judge(run.config.metrics)
+
+
+@dataclass(frozen=True)
+class Closing:
+    """The closing table: each direction's translations, and what they are to be seen beside.
+
+    The copy is the input, as if it were the translation. The floor is what two sets of real images are apart: as many
+    training images of the target domain as there are translations, against its test images.
+    """
+
+    networks: Networks
+    recipe: Recipe
+    data: Dataset
+    seed: int
+    device: torch.device
+
+    def __call__(self, metrics: Sequence[Metric]) -> dict[str, Any]:
+        """Return direction -> translation, copy, floor -> metric -> value."""
+        return {direction: self._measured(direction, metrics) for direction in self.recipe.directions}
+
+    def _measured(self, direction: str, metrics: Sequence[Metric]) -> dict[str, Any]:
         source, target = direction.split("2")
-        real = run.dataset.test[source]
-        truth = run.dataset.test.get(target) if run.dataset.paired_test else None
-        fake = _translate(run, direction, real)
-        metrics[direction] = {
-            "translation": judge(fake, real=real, truth=truth),
-            "copy": judge(real, real=real, truth=truth),
+        real, others = self.data.test[source], self.data.test.get(target)
+        given: dict[str, Any] = {"real": real}
+        if others is not None:
+            given |= {"target": others} | ({"truth": others} if self.data.paired_test else {})
+        made: dict[str, Any] = {"translate": partial(self.translate, direction)}
+        if (back := f"{target}2{source}") in self.networks.G:
+            made["translate_back"] = partial(self.translate, back)
+        told: dict[str, Any] = {"groups": self._groups(source), "device": self.device}
+        no_model = dict.fromkeys(("translate", "translate_back"), "the input itself is no model's")
+        found = {
+            "translation": measure(metrics, given | made, **told),
+            "copy": measure(metrics, given | {"fake": real}, lacking=no_model, **told),
         }
-    return metrics
+        sets = [each for each in metrics if {"fake", "target"} <= set(each.asks) <= {"fake", "target", *SERVICES}]
+        if sets and others is not None:
+            some = resized(list(self.data.train[target][: len(real)].permute(0, 2, 3, 1).numpy()), real.shape[-1])
+            found["floor"] = measure(sets, {"fake": some, "target": others}, **told)
+        return found
+
+    def translate(self, direction: str, images: Tensor) -> Tensor:
+        """Translate uint8 [N, 3, H, W]."""
+        return apply(self.networks.G[direction], images, noise=self.recipe.noise_at_test, seed=self.seed)
+
+    def _groups(self, source: str) -> dict[str, list[int]]:
+        """Return the places of the test images of each group."""
+        places = {Path(name).stem: place for place, name in enumerate(self.data.test_names[source])}
+        stems = {group: [Path(name).stem for name in names] for group, names in self.data.groups.items()}
+        return {group: [places[stem] for stem in some if stem in places] for group, some in stems.items()}
 
 
 def samples(run: Run, step: int) -> None:

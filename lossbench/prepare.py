@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import pluggy
 import torch
@@ -17,8 +18,19 @@ from lossbench.hookspecs import Recipe, Term, Weight
 from lossbench.networks import Networks, build, check
 from lossbench.objective import Objective, compose
 from lossbench.registry import hook_manager, load
-from lossbench.settings import TrainSettings
+from lossbench.settings import NAMING, TrainSettings
 from lossbench.trainer import Trainer
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What decides a run's result."""
+
+    config: Config
+    objective: Objective
+    dataset: Dataset
 
 
 @dataclass
@@ -35,7 +47,7 @@ class Run:
     record: dict[str, Any] = field(default_factory=dict)
 
 
-def prepare(
+def settle(
     plugins: str | Sequence[str] | None = None,
     *,
     losses: Mapping[str, Term | tuple[Term, Weight]] | None = None,
@@ -45,25 +57,27 @@ def prepare(
     settings: Mapping[str, Any] | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
     observe: str | Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     source: Source | None = None,
-) -> Run:
-    """Resolve settings, read the images, build objective and networks.
+) -> Settled:
+    """Resolve settings, read the images, build the objective.
 
     ``config`` is a TOML file or its dotted keys; ``source`` takes the place of the images that ``data.dir`` names.
     """
     file = config if isinstance(config, Mapping) else read_toml(Path(config)) if config else {}
     asked = {**(settings or {}), **({} if data is None else {"data.dir": str(data)})}
-    words = _words("plugins", file.get("plugins") if plugins is None else plugins)
-    watching = _words("observe", file.get("observe") if observe is None else observe) or []
+    words = words_of("plugins", file.get("plugins") if plugins is None else plugins)
+    watching = words_of("observe", file.get("observe") if observe is None else observe) or []
+    measured = words_of("metrics", file.get("metrics") if metrics is None else metrics)
     if words == [] and not losses:
         raise OptionError("--plugins names no loss. Write for example --plugins cycle,idt, or leave it out.")
     given = overlaid(_still_meant(file, asked, [*(words or ()), *watching]), asked)
     recipe = recipe or str(file.get("recipe", DEFAULT_RECIPE))
     preset = preset or (str(file["preset"]) if "preset" in file else None)
     if (where := given.get("data.dir")) and where not in VARIANTS:
-        given["data.dir"] = _anywhere(str(where), Path(str(where)).is_dir())
-    source = source or _source(given, load("recipes", recipe).spec)
-    settled = configure(words, losses or {}, recipe, preset, given, source, watching)
+        given["data.dir"] = anywhere(str(where), Path(str(where)).is_dir())
+    source = source or source_of(given, load("recipes", recipe).spec)
+    settled = configure(words, losses or {}, recipe, preset, given, source, watching, measured)
     check(settled.recipe, settled.model, settled.data.size)
     _check_device(settled.train.device)
     dataset = source.dataset(settled.data.size, settled.data.load_size)
@@ -71,30 +85,42 @@ def prepare(
     seed = settled.train.seed
     objective = compose(settled.chosen, settled.adversary, settled.recipe, seed, settled.recipe_name)
     _check_replaced(settled, objective, given)
-    settled = replace(settled, adversary=objective.adversary)
-    networks = build(settled.recipe, settled.model, objective.judged, seed)
-    batches = Batches(
-        dataset.train, batch=settled.train.batch, size=settled.data.size, flip=settled.data.flip,
-        paired=settled.recipe.paired, seed=seed,
-    )  # fmt: skip
-    hooks = hook_manager()
-    trainer = Trainer(objective, networks, batches, settled.train, settled.pool, hooks.hook)
-    return Run(settled, objective, dataset, networks, trainer, hooks)
+    return Settled(replace(settled, adversary=objective.adversary), objective, dataset)
+
+
+def _ready(settle: Callable[P, Settled]) -> Callable[P, Run]:
+    @wraps(settle)
+    def prepare(*args: P.args, **kwargs: P.kwargs) -> Run:
+        """Settle a run, and build its networks."""
+        settled = settle(*args, **kwargs)
+        config, objective, images = settled.config, settled.objective, settled.dataset.train
+        seed, data = config.train.seed, config.data
+        networks = build(config.recipe, config.model, objective.judged, seed)
+        paired, batch = config.recipe.paired, config.train.batch
+        batches = Batches(images, batch=batch, size=data.size, flip=data.flip, paired=paired, seed=seed)
+        hooks = hook_manager()
+        trainer = Trainer(objective, networks, batches, config.train, config.pool, hooks.hook)
+        return Run(config, objective, settled.dataset, networks, trainer, hooks)
+
+    return prepare
+
+
+prepare = _ready(settle)
 
 
 def _still_meant(file: Mapping[str, Any], asked: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
     """Return a file's settings less what the command line takes back: plugins it does not name, another length."""
-    named = [word for key in ("plugins", "observe") for word in _words(key, file.get(key)) or ()]
+    named = [word for key in ("plugins", "observe") for word in words_of(key, file.get(key)) or ()]
     dropped = {Path(word).stem for word in named} - {Path(word).stem for word in words}
     other_length = {"train.epochs", "train.steps"} if {"train.epochs", "train.steps"} & set(asked) else set()
     return {
         key: value
         for key, value in file.items()
-        if key not in {"plugins", "observe", "recipe", "preset"} | other_length and key.partition(".")[0] not in dropped
+        if key not in {*NAMING} | other_length and key.partition(".")[0] not in {*dropped, "bench"}
     }
 
 
-def _words(key: str, plugins: object) -> list[str] | None:
+def words_of(key: str, plugins: object) -> list[str] | None:
     """``"cycle,idt"`` or a list -> names; None stays None."""
     if plugins is None:
         return None
@@ -102,15 +128,16 @@ def _words(key: str, plugins: object) -> list[str] | None:
         plugins = [word.strip() for word in plugins.split(",") if word.strip()]
     if not (isinstance(plugins, Sequence) and all(isinstance(word, str) for word in plugins)):
         raise OptionError(f"{key}={plugins!r}: name plugins as in one,two or, in TOML, as a list of names.")
-    return [_anywhere(word, word.endswith(".py") and Path(word).is_file()) for word in plugins]
+    return [anywhere(word, word.endswith(".py") and Path(word).is_file()) for word in plugins]
 
 
-def _anywhere(path: str, there: bool) -> str:
+def anywhere(path: str, there: bool) -> str:
     """Return a path that means the same from any folder, so that config.toml repeats the run from anywhere."""
     return str(Path(path).resolve()) if there else path
 
 
-def _source(given: Mapping[str, Any], recipe: Recipe) -> Source:
+def source_of(given: Mapping[str, Any], recipe: Recipe) -> Source:
+    """Return where a run's images come from."""
     where = str(given.get("data.dir", VARIANTS[0]))
     if where in VARIANTS:
         seed = given.get("data.seed", 0)

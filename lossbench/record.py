@@ -23,7 +23,7 @@ from lossbench.hookspecs import hookimpl
 if TYPE_CHECKING:
     import torch
 
-SCHEMA = 1
+SCHEMA = 2
 LOG = "metrics.jsonl"
 SAMPLE = re.compile(r"[A-Z]2[A-Z]_(\d{6,})\.png")
 PACKAGES = ("lossbench", "torch", "kornia", "opencv-python", "pillow", "scikit-image", "scipy", "numpy", "pluggy")
@@ -97,10 +97,16 @@ class EnvironmentFacts(BaseModel):
 
 
 class ValueFacts(BaseModel):
-    """A measured value, never without its n."""
+    """A measured value, never without its n; ``reason``: why there is none."""
 
     value: float | None
     n: int
+    unit: str
+    better: Literal["lower", "higher"]
+    shown: float
+    protocol: str
+    weights: dict[str, str]
+    reason: str = ""
 
 
 class SpeedFacts(BaseModel):

@@ -27,8 +27,9 @@ def reopen(
     data: str | Path | None,
     settings: Mapping[str, Any] | None,
     observe: str | Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
 ) -> Run:
-    """Prepare the run that a directory holds. Its length, device, observers and the place of its images may change.
+    """Prepare the run that a directory holds. Length, device, observers, metrics and the place of images may change.
 
     Raises:
         RunError: no run there, or its settings, losses or images are no longer what they were.
@@ -40,7 +41,9 @@ def reopen(
     functions = {term["term"].split("/")[1] for term in record["objective"] if term["source"] == "python"}
     missing = functions - set(losses or ())
     settled = {key: value for key, value in record["config"].items() if key.partition(".")[0] not in missing}
-    run = prepare(plugins, losses=losses, data=data, settings=settings, config=settled, observe=observe)
+    run = prepare(
+        plugins, losses=losses, data=data, settings=settings, config=settled, observe=observe, metrics=metrics
+    )
     if changed := differences(_facts(record), _facts(json.loads(json.dumps(opening(run))))):
         raise RunError(_refused(directory, changed))
     return run

@@ -156,8 +156,10 @@ def show_plugins(entries: Iterable[Entry]) -> None:
 
 def show_plugin(entry: Entry, details: Details) -> None:
     """Print all of one plugin."""
+    from lossbench.metrics.measuring import MEANING as OF_METRICS
     from lossbench.views import MEANING
 
+    meaning = OF_METRICS if entry.kind == "metrics" else MEANING
     owner = f"{entry.distribution} {entry.version}, " if entry.distribution else ""
     console.print(Text(f"\n{entry.name}", style="bold").append(f"  {entry.kind}, {owner}{entry.origin}", style="dim"))
     said = [entry.sentence, details.text, *([details.error] if details.error else [])]
@@ -167,7 +169,7 @@ def show_plugin(entry: Entry, details: Details) -> None:
         rows.add_row(option.key, option.type, "" if option.default is None else str(option.default))
     if details.options:
         console.print(rows)
-    lines = [f"asks for {name}: {MEANING[name.removeprefix('other_')]}" for name in details.asks]
+    lines = [f"asks for {name}: {meaning[name.removeprefix('other_')]}" for name in details.asks]
     lines += [f"does not pass {check}: {reason}" for check, reason in details.checks.items()]
     lines += [f"see {reference}" for reference in details.references]
     console.print(Text("\n".join(lines)))
@@ -212,23 +214,48 @@ def show_verdict(name: str, results: Sequence[Result]) -> int:
 
 def show_closing(metrics: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
     """Print what the translations are worth, each direction beside a copy of its input."""
-    from lossbench.metrics.judge import METRICS
-
-    columns = {
-        f"{direction}{' copy' if what == 'copy' else ''}": values
-        for direction, both in metrics.items()
-        for what, values in both.items()
-    }
-    table = Table("metric", "better", *columns, "n", box=box.SIMPLE_HEAD)
-    for name, metric in METRICS.items():
-        cells = [values.get(name) for values in columns.values()]
-        if any(cells):
-            numbers = [f"{cell['value']:.4g}" if cell else "-" for cell in cells]
-            n = "/".join(dict.fromkeys(str(cell["n"]) for cell in cells if cell))
-            table.add_row(f"{name} ({metric.unit})", metric.better, *numbers, n)
-    console.print(table)
+    show_values(named_columns(metrics))
     tested = [str(n) for side, n in dataset["n"].items() if side.startswith("test")]
     counts = f"{' + '.join(tested)} test images of {dataset['name']}"
     console.print(f"On the {counts}; copy is the input itself, as if it were the translation.")
     if not dataset["paired_test"] and "testB" in dataset["n"]:
         console.print("No truth to compare with: if testA and testB are pairs by file name, say --paired-test.")
+
+
+def named_columns(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a run's closing table: ``A2B``, ``A2B copy``, ..."""
+    return {
+        f"{direction}{'' if what == 'translation' else f' {what}'}": values
+        for direction, all_of in metrics.items()
+        for what, values in all_of.items()
+    }
+
+
+def show_values(columns: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print measured values, a column for each of what was measured; what could not be, with the reason."""
+    table = Table("metric", "better", *columns, "n", box=box.SIMPLE_HEAD)
+    reasons: dict[str, str] = {}
+    for name in dict.fromkeys(name for values in columns.values() for name in values):
+        cells = [values.get(name) for values in columns.values()]
+        known = [cell for cell in cells if cell and cell["value"] is not None]
+        if known:
+            n = "/".join(dict.fromkeys(str(cell["n"]) for cell in known))
+            table.add_row(f"{name} ({unit_of(known[0])})", known[0]["better"], *map(shown_value, cells), n)
+        else:
+            reasons[name] = next(cell["reason"] for cell in cells if cell)
+    console.print(table)
+    for reason in dict.fromkeys(reasons.values()):
+        names = [name for name in reasons if reasons[name] == reason]
+        said = f"{', '.join(names)}: unavailable, {reason}"
+        console.print(said if said.endswith(".") else f"{said}.", soft_wrap=True, markup=False)
+
+
+def unit_of(cell: Mapping[str, Any]) -> str:
+    """Return a value's unit, as it is shown: ``x100`` where it is multiplied."""
+    factor = f"x{cell['shown']:g}" if cell["shown"] != 1 else ""
+    return " ".join(word for word in (cell["unit"], factor) if word) or "1"
+
+
+def shown_value(cell: Mapping[str, Any] | None) -> str:
+    """Return a value as people read it."""
+    return "-" if not cell or cell["value"] is None else f"{cell['value'] * cell['shown']:.4g}"

@@ -63,4 +63,5 @@ class PoolSettings(Section):
 
 
 SECTIONS: dict[str, type[Section]] = {"train": TrainSettings, "data": DataSettings, "pool": PoolSettings}
-RESERVED = (*SECTIONS, "model", "plugins", "observe", "recipe", "preset")  # what keys begin with that are no plugin's
+NAMING = ("plugins", "observe", "metrics", "recipe", "preset")  # what is chosen, by name
+RESERVED = (*SECTIONS, "model", "bench", *NAMING)  # what keys begin with that are no plugin's

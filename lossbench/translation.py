@@ -17,14 +17,13 @@ from torch import Tensor
 from lossbench import rng
 from lossbench.checkpoint import load_weights
 from lossbench.config import adapted, model_options
-from lossbench.data import image_paths, read_images, refuse, resized, to_tensor, to_uint8, write_image
+from lossbench.data import image_paths, refuse, to_tensor, to_uint8, write_image
 from lossbench.data.folders import HALVES
 from lossbench.data.images import File, Image, Opacity, Unusable, attempt, decode_layers, look, part_of, scaled
 from lossbench.errors import DataError, OptionError, RunError, near_miss
 from lossbench.files import create
 from lossbench.foreign import SIZE, SUFFIX, read_generator
 from lossbench.hookspecs import Recipe
-from lossbench.metrics import METRICS, judge
 from lossbench.networks import Network, build
 from lossbench.options import validated
 from lossbench.record import read_record
@@ -145,19 +144,23 @@ def _model(run: Path, direction: str | None, recipe: str | None) -> Model:
 
 def _of_run(run: Path, direction: str | None, recipe: str | None) -> Model:
     config = read_record(run)["config"]
-    spec = _recipe(run, config, recipe)
+    spec = recipe_of(run, config, recipe)
     way = (direction or spec.directions[0]).replace("to", "2")  # AtoB, as some spell it
     if way not in spec.directions:
         known = ", ".join(spec.directions)
         close = near_miss(way, spec.directions) or " Leave it out." * (len(spec.directions) == 1)
         raise OptionError(f"--direction {direction}: the run has {known}.{close}")
-    model = model_options(spec, {key[6:]: value for key, value in config.items() if key.startswith("model.")})
-    network = build(spec, model, (), seed=0).G[way]
+    network = build(spec, model_of(spec, config), (), seed=0).G[way]
     load_weights(run / "weights" / f"G_{way}.safetensors", network)
     return Model(network, config["data.size"], spec.noise_at_test, config["train.seed"], way[0])
 
 
-def _recipe(run: Path, config: Mapping[str, Any], recipe: str | None) -> Recipe:
+def model_of(recipe: Recipe, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a run's networks."""
+    return model_options(recipe, {key[6:]: value for key, value in config.items() if key.startswith("model.")})
+
+
+def recipe_of(run: Path, config: Mapping[str, Any], recipe: str | None) -> Recipe:
     """Return the recipe of a run, as it was trained."""
     word = recipe or config["recipe"]
     if not recipe and is_file(word):
@@ -210,28 +213,3 @@ def _picture(layers: Layers, fake: Tensor, side_by_side: bool) -> Image:
     shown = [fake.permute(1, 2, 0).numpy()]
     shown = [source, *shown] if side_by_side else shown
     return np.hstack(shown if opacity is None else [np.dstack((image, opacity)) for image in shown])
-
-
-def evaluate(images: str | Path, against: str | Path, *, source: str | Path | None = None) -> dict[str, Any]:
-    """Judge a folder of images by another that holds the truth under the same file names, stem by stem.
-
-    ``source``: the images that were translated, for the error of their shape. All are brought to the size of
-    ``images``' first. Returns ``{"metrics": {"l1": {"value": ..., "n": ..., "unit": ..., "better": ...}, ...}}``.
-
-    Raises:
-        DataError: folders without images, without partners, or with files that are no images.
-    """
-    folders = {"images": Path(images), "against": Path(against), **({"source": Path(source)} if source else {})}
-    paths = {name: {path.stem: path for path in image_paths(folder)} for name, folder in folders.items()}
-    stems = sorted(paths["images"])
-    for name, found in paths.items():
-        if alone := sorted(set(stems) - set(found)):
-            raise DataError(f"{folders[name]} has no image named {alone[0]}, which {folders['images']} has.")
-    pictures = {name: read_images([found[stem] for stem in stems]) for name, found in paths.items()}
-    bad = {path: reason for _, unread in pictures.values() for path, reason in unread.items()}
-    refuse(bad, len(stems) * len(paths), MEND)
-    size = pictures["images"][0][0].shape[0]
-    stacks = {name: resized(some, size) for name, (some, _) in pictures.items()}
-    values = judge(stacks["images"], truth=stacks["against"], real=stacks.get("source"))
-    meaning = {name: {"unit": metric.unit, "better": metric.better} for name, metric in METRICS.items()}
-    return {"metrics": {name: {**value, **meaning[name]} for name, value in values.items()}}

@@ -34,6 +34,7 @@ class Dataset:
     test_names: Mapping[str, Sequence[str]]
     paired_test: bool  # testA[i] and testB[i] show the same thing
     skipped: Mapping[str, str] = field(default_factory=dict)  # file -> why it is left out
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of test images, by name
     note: str = ""  # what a user should know
 
     @cached_property

@@ -100,9 +100,14 @@ class Folders:
             test={domain: images[f"test{domain}"] for domain in self.domains},
             test_names={domain: names[f"test{domain}"] for domain in self.domains},
             paired_test="test" in self.paired,
+            groups={path.stem.removeprefix("test_"): path.read_text("utf-8").split() for path in self._lists()},
             skipped={str(path.relative_to(self.root)): reason for path, reason in bad.items()},
             note=notes[0] if notes else "",
         )
+
+    def _lists(self) -> list[Path]:
+        """Return the files ``test_NAME.txt``, which name the test images of a group."""
+        return sorted(self.root.glob("test_*.txt"))
 
     def _missing(self) -> str:
         if not self.root.is_dir():
