@@ -407,11 +407,12 @@ def _words(given: list[str] | None) -> list[str] | None:
 def cache(
     clear: Annotated[bool, Option("--clear", help="Remove everything from it. Running runs go on.")] = False,
 ) -> None:
-    """Show or clear the cache of decoded images."""
+    """Show or clear the cache: decoded images, and what metrics' networks saw in images."""
     from lossbench.data import cache
+    from lossbench.metrics import features
 
     if clear:
-        console.print(f"Freed {cache.clear():.1f} MB in {cache.place()}", soft_wrap=True)
+        console.print(f"Freed {cache.clear() + features.clear():.1f} MB in {cache.place().parent}", soft_wrap=True)
         return
     entries = cache.entries()
     table = Table("images of", "n", "px", "MB", "last used", box=box.SIMPLE_HEAD)
@@ -422,6 +423,9 @@ def cache(
     console.print(table)
     total = sum(entry.megabytes for entry in entries)
     console.print(f"{total:.1f} MB in {cache.place()}; LOSSBENCH_CACHE names another place", soft_wrap=True)
+    if seen := features.kept():
+        total = sum(path.stat().st_size for path in seen) / 1e6
+        console.print(f"Features of {len(seen)} sets of images: {total:.1f} MB in {features.place()}", soft_wrap=True)
 
 
 @listed.callback(invoke_without_command=True)

@@ -78,7 +78,7 @@ def evaluate(
                 lacking[name] = f"{folders[side]} has no image named {alone[0]}, which {images} has"
             else:
                 given[name] = _like(found["fake"], found[side])
-    values = measure(wanted, given, lacking=lacking, device=device)
+    values = measure(wanted, given, lacking=lacking, without=reasons, device=device)
     _require_values(required, values)
     return {"metrics": values, "environment": environment(device, torch.get_num_threads())}
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from lossbench.config import unobserved
 from lossbench.data import Dataset, resized
 from lossbench.hookspecs import Recipe
-from lossbench.metrics import Metric, measure
+from lossbench.metrics import Metric, measure, unavailable
 from lossbench.networks import Networks
 from lossbench.pictures import sample_grid
 from lossbench.record import SCHEMA, environment
@@ -94,9 +94,10 @@ class Closing:
 
     def __call__(self, metrics: Sequence[Metric]) -> dict[str, Any]:
         """Return direction -> translation, copy, floor -> metric -> value."""
-        return {direction: self._measured(direction, metrics) for direction in self.recipe.directions}
+        without = unavailable(metrics)
+        return {direction: self._measured(direction, metrics, without) for direction in self.recipe.directions}
 
-    def _measured(self, direction: str, metrics: Sequence[Metric]) -> dict[str, Any]:
+    def _measured(self, direction: str, metrics: Sequence[Metric], without: Mapping[str, str]) -> dict[str, Any]:
         source, target = direction.split("2")
         real, others = self.data.test[source], self.data.test.get(target)
         given: dict[str, Any] = {"real": real}
@@ -105,7 +106,7 @@ class Closing:
         made: dict[str, Any] = {"translate": partial(self.translate, direction)}
         if (back := f"{target}2{source}") in self.networks.G:
             made["translate_back"] = partial(self.translate, back)
-        told: dict[str, Any] = {"groups": self._groups(source), "device": self.device}
+        told: dict[str, Any] = {"groups": self._groups(source), "device": self.device, "without": without}
         no_model = dict.fromkeys(("translate", "translate_back"), "the input itself is no model's")
         found = {
             "translation": measure(metrics, given | made, **told),

@@ -26,7 +26,19 @@ if TYPE_CHECKING:
 SCHEMA = 2
 LOG = "metrics.jsonl"
 SAMPLE = re.compile(r"[A-Z]2[A-Z]_(\d{6,})\.png")
-PACKAGES = ("lossbench", "torch", "kornia", "opencv-python", "pillow", "scikit-image", "scipy", "numpy", "pluggy")
+PACKAGES = (
+    "lossbench",
+    "torch",
+    "kornia",
+    "opencv-python",
+    "pillow",
+    "scikit-image",
+    "scipy",
+    "numpy",
+    "pluggy",
+    "torchvision",
+    "torch-fidelity",
+)
 
 
 def read_record(directory: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def built_in(group):
 # Laws 1 and 2 -----------------------------------------------------------------------------------------------------
 
 
-ROOMS = {"losses": ".", "observers": "observers", "recipes": "recipes", "weights": "weights"}
+ROOMS = {"losses": ".", "metrics": "metrics", "observers": "observers", "recipes": "recipes", "weights": "weights"}
 
 
 def test_pyproject_is_the_only_list_of_what_is_built_in():
@@ -102,7 +102,7 @@ def test_importing_lossbench_imports_no_torch():
     subprocess.run([sys.executable, "-c", "import lossbench, sys; assert 'torch' not in sys.modules"], check=True)
 
 
-@pytest.mark.parametrize("group", ["losses", "observers", "recipes"])
+@pytest.mark.parametrize("group", ["losses", "metrics", "observers", "recipes"])
 def test_every_plugin_opens_with_a_sentence(group):
     for name, entry in built_in(group).items():
         assert sentence(source(entry.value)).endswith("."), name

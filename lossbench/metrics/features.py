@@ -90,6 +90,19 @@ def place() -> Path:
     return Path(os.environ.get("LOSSBENCH_CACHE") or user_cache_path("lossbench")) / "features"
 
 
+def kept() -> list[Path]:
+    """Return the files of what is remembered."""
+    return sorted(place().glob("*.safetensors"))
+
+
+def clear() -> float:
+    """Forget everything; return the megabytes."""
+    freed = sum(path.stat().st_size for path in kept())
+    for path in (*kept(), *place().glob(".*.lock")):
+        path.unlink(missing_ok=True)
+    return freed / 1e6
+
+
 def _key(space: Space, images: Sequence[Tensor], device: torch.device) -> str:
     content = [VERSION, pinned(space.weights), space.preprocessing, device.type, BATCH, [*map(_pixels, images)]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

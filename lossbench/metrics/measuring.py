@@ -138,15 +138,16 @@ def measure(
     given: Mapping[str, Any],
     *,
     lacking: Mapping[str, str] | None = None,
+    without: Mapping[str, str] | None = None,
     groups: Mapping[str, Sequence[int]] | None = None,
     device: str | torch.device = "cpu",
 ) -> dict[str, dict[str, Any]]:
     """Measure translations.
 
     ``given``: images by name (``real``, ``fake``, ``truth``, ``target``) and generators as functions of images,
-    ``translate`` and ``translate_back``; ``lacking``: why another name is not among them; ``groups``: places of some of
-    the translations, by name. Returns metric -> ``value`` and ``n``, ``reason`` where there is no value, and what it
-    means: unit, better, protocol, weights.
+    ``translate`` and ``translate_back``; ``lacking``: why another name is not among them; ``without``: metrics that
+    cannot be had, and why; ``groups``: places of some of the translations, by name. Returns metric -> ``value`` and
+    ``n``, ``reason`` where there is no value, and what it means: unit, better, protocol, weights.
     """
     shared = Shared()
     views = Views(MADE, {**given, "features": Features(device)}, shared, lambda name: nullcontext())
@@ -156,7 +157,7 @@ def measure(
     for each in metrics:
         name = each.plugin.origin.name
         if name not in known:
-            known[name] = _measured(each, views, reasons)
+            known[name] = (without or {}).get(each.name) or _measured(each, views, reasons)
         found[each.name] = each.facts() | _summed(
             each, known[name], given["fake"] if "fake" in given else given["real"], groups or {}
         )
@@ -175,7 +176,8 @@ def _measured(metric: Metric, views: Views, reasons: Mapping[str, str]) -> Any:
     except LossbenchError as error:
         return " ".join(str(error).split())
     except ModuleNotFoundError as error:
-        return f"it needs the package `{error.name}`: pip install {error.name}"
+        package = (error.name or "").partition(".")[0]
+        return f"it needs the package `{package}`: pip install {package}"
     except Exception as error:  # somebody's metric must not take a trained run with it
         return f"it failed: {type(error).__name__}: {' '.join(str(error).split())}"
 
