@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import lossbench as api
+from lossbench import weights
 from lossbench.errors import DataError, OptionError, PluginError, RunError, WeightsError
-from lossbench.metrics import measuring
 from lossbench.prepare import prepare
 from lossbench.record import read_record
 from lossbench.resume import reopen
@@ -55,12 +55,13 @@ def metric(write_plugin):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """No weights can be had."""
+    """No weights are here, and none can be had."""
 
-    def pull(word):
-        raise WeightsError(f"{word} cannot be fetched.")
+    def made(plugin, *others):
+        raise WeightsError(f"{plugin.origin.name} cannot be fetched.")
 
-    monkeypatch.setattr(measuring, "pull", pull)
+    monkeypatch.setattr(weights, "_made", made)
+    monkeypatch.delenv("LOSSBENCH_WEIGHTS", raising=False)
 
 
 def measured(*places, **options):
@@ -123,11 +124,11 @@ def test_the_source_is_paired_the_same_way(folder, metric):
     assert reasons[1].endswith(f"less has no image named b, which {fakes} has")
 
 
-@pytest.mark.parametrize("asks", ["rec", "idt"])
-def test_what_needs_a_generator_says_so(folder, metric, asks):
+@pytest.mark.parametrize(("asks", "what"), [("rec", "back"), ("idt", "to translate with")])
+def test_what_needs_a_generator_says_so(folder, metric, asks, what):
     fakes = folder("fakes", a=100)
     value = measured(fakes, fakes, source=fakes, metrics=[metric(asks)])["brightness"]
-    assert value["reason"] == "there is no generator to translate with"
+    assert value["reason"] == f"there is no generator {what}"
 
 
 def test_values_say_what_they_depend_on(folder):
@@ -143,7 +144,8 @@ def test_what_cannot_be_had_is_unavailable_or_refused(folder, offline):
     values = measured(fakes, fakes)
     assert list(values) == ["l1", "psnr", "ssim", "fid", "kid"]
     assert values["l1"]["value"] == 0
-    assert values["fid"]["value"] is None
+    assert (values["fid"]["value"], values["fid"]["n"]) == (None, 0)
+    assert values["fid"]["reason"] == "fid-inception cannot be fetched."
     with pytest.raises(OptionError, match=r"^--require fid: it is unavailable\. fid-inception cannot be fetched\.$"):
         measured(fakes, fakes, required=["fid"])
 
@@ -197,7 +199,7 @@ def test_two_images_of_one_name_are_refused(folder):
         (["fakes", "--against", "nowhere"], "No folder nowhere. Name a folder of images."),
         (["nowhere", "--against", "fakes"], "No folder nowhere. Name a folder of images."),
         (["fakes", "--against", "empty"], "empty holds no image."),
-        (["fakes", "--against", "fakes", "--metrics", "l2"], "No plugin `l2` in lossbench.metrics. Did you mean `l1`?"),
+        (["fakes", "--against", "fakes", "--metrics", "psnrr"], "No plugin `psnrr` in lossbench.metrics. Did you mean `psnr`?"),
         (["fakes", "--against", "fakes", "--record"], "fakes is a folder of images, which has no record to write into."),
         (["fakes", "--against", "fakes", "--device", "cuda:9"], "train.device='cuda:9' cannot be used here."),
         (["fakes/a.png", "--against", "fakes"], "No folder fakes/a.png."),
@@ -404,6 +406,6 @@ def test_the_command_line_shows_a_runs_directions_and_the_copy(lossbench, run):
 
 def test_a_metric_that_is_none_is_one_line_and_nothing_recorded(run):
     before = (run / "run.json").read_bytes()
-    with pytest.raises(PluginError, match=r"^No plugin `l2` in lossbench\.metrics\. Did you mean `l1`\?"):
-        measured(run, metrics=["l2"], record=True)
+    with pytest.raises(PluginError, match=r"^No plugin `psnrr` in lossbench\.metrics\. Did you mean `psnr`\?"):
+        measured(run, metrics=["psnrr"], record=True)
     assert (run / "run.json").read_bytes() == before

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -129,10 +129,12 @@ def bench(
     planned = suite(keys, keys.get("plugins", recipe.losses), recipe.adversary)
     place = Path(out) if out else folder or Path("runs") / f"bench-{_title(config, keys)}"
     found, settled = cells(planned, place.resolve(), source_of(keys, recipe))
-    missing = unavailable(settled.config.metrics)
+    base = settled[0]
+    missing = unavailable(base.config.metrics)
     require(required, missing)
-    _check_primary(planned, settled)
-    return Bench(planned, place.resolve(), found, settled, missing)
+    _check_primary(planned, base)
+    planned = replace(planned, keys=planned.keys | _paths(planned.keys, settled))
+    return Bench(planned, place.resolve(), found, base, missing)
 
 
 def go(bench: Bench, executor: Executor, tick: Callable[[Bench, Sequence[Cell]], object]) -> dict[str, Any]:
@@ -170,7 +172,7 @@ def executor(device: str, workers: int | None = None, kind: str = "local", addre
         gpus = _gpus() if torch.device(device).index is None else []  # cuda:1 is the one that every run takes
         return Local(workers or len(gpus) or 1, 1, gpus)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Local(workers or cores, max(1, cores // (workers or cores)))
+    return Local(workers or cores, 1)  # always one thread: more would change the last bits with the number of workers
 
 
 def _title(config: str | Path | None, keys: Mapping[str, Any]) -> str:
@@ -197,6 +199,12 @@ def _stopped_as_by_hand() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _paths(keys: Mapping[str, Any], settled: Sequence[Settled]) -> dict[str, str]:
+    """Return the options that are files, by paths that mean the same from any folder."""
+    whole = {key: value for each in settled for key, value in each.config.everything().items()}
+    return {key: str(whole[key]) for key in keys if isinstance(whole.get(key), Path)}
 
 
 def _check_primary(planned: Suite, settled: Settled) -> None:

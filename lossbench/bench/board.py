@@ -117,7 +117,7 @@ def show_report(report: Mapping[str, Any]) -> None:
             console.print(f"{name}: {metric['reason']}", soft_wrap=True, markup=False)
     for cell in [cell for cell in report["cells"] if cell["status"] in ("failed", "diverged")]:
         said = f"{cell['combination']} seed {cell['seed']} {cell['status']}: {cell['error']}"
-        console.print(said, soft_wrap=True, markup=False)
+        console.print(said, soft_wrap=True, markup=False, emoji=False)
     if missing := sum(cell["status"] == "missing" for cell in report["cells"]):
         console.print(f"{missing} of {len(report['cells'])} runs are missing.")
 

@@ -120,8 +120,8 @@ class Held:
         return self.read(size, load_size)
 
 
-def cells(suite: Suite, out: Path, source: Source) -> tuple[list[Cell], Settled]:
-    """Return every cell, those of one seed together, and what the baseline's settings come to.
+def cells(suite: Suite, out: Path, source: Source) -> tuple[list[Cell], list[Settled]]:
+    """Return every cell, those of one seed together, and what each combination's settings come to, the baseline first.
 
     Raises:
         LossbenchError: a combination that cannot be.
@@ -138,4 +138,4 @@ def cells(suite: Suite, out: Path, source: Source) -> tuple[list[Cell], Settled]
             run_id = identity(settled[combination], dotted | {"train.seed": seed})
             folder = out / "cells" / f"{label(combination)}-seed{seed}-{run_id[:8]}"
             found.append(Cell(combination, seed, run_id, folder, seed in again))
-    return sorted(found, key=lambda cell: (cell.again, cell.seed)), settled[combinations[0]]
+    return sorted(found, key=lambda cell: (cell.again, cell.seed)), list(settled.values())

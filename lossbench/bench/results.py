@@ -57,10 +57,10 @@ def _result(cell: Cell) -> Result:
         "run_id": record["run_id"], "directory": cell.directory.name, "environment": record["environment"],
     }  # fmt: skip
     values = _flat(metrics, "translation") | _costs(record)
-    error = record["error"]
+    reason = record["error"]
     if record["status"] == "failed" and (said := _last_line(cell)).startswith(COMPLAINT):
-        error = said.removeprefix(COMPLAINT)  # a full disk has no place for it in the record
-    return Result(*own, record["status"], error, values, beside, facts)
+        reason = said.removeprefix(COMPLAINT)  # a full disk has no place for it in the record
+    return Result(*own, record["status"], reason, values, beside, facts)
 
 
 def _costs(record: Mapping[str, Any]) -> Values:

@@ -46,7 +46,7 @@ class BenchSettings(Section):
 class Suite:
     """The settings of every run by dotted key, the losses that are combined, and how."""
 
-    keys: Mapping[str, Any]
+    keys: dict[str, Any]
     plugins: Combination
     bench: BenchSettings
     adversary: str | None  # the recipe's, which is all that is left where nothing is chosen

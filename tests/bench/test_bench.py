@@ -479,10 +479,9 @@ def test_two_benches_in_one_folder_the_second_is_refused(copied, lossbench):
 def test_two_benches_beside_each_other_do_not_touch(undone, finished, how, tmp_path):
     other = bench(config=Path(shutil.copytree(undone.out, tmp_path / "other")))
     parent, _ = started(undone, how)  # in its third step
-    while_that_waits = other.cells[0]
-    shutil.rmtree(while_that_waits.directory)
+    shutil.rmtree(other.cells[0].directory)
     shutil.copytree(faulty(finished.planned).directory, faulty(other).directory)
-    go_on(other)
+    go_on(other)  # while that one waits
     assert as_if_nothing_had_happened(other, finished)
     assert parent.poll() is None
     how.unlink()
@@ -537,6 +536,7 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(undone, lossbench, w
         (["--executor", "slurm"], "Invalid value for '--executor'"),
         (["nowhere.toml"], "nowhere.toml cannot be read: No such file or directory."),
         (["--plugins", ""], "--plugins names no loss."),
+        (["--plugins", "content,tv", "--recipe", "style"], "A combination has no loss at all. Name what every one has: --always LOSS"),
         (["--plugins", "cycle,idd"], "No plugin `idd` in lossbench.losses. Did you mean `idt`?"),
     ],
 )  # fmt: skip

@@ -212,6 +212,18 @@ def test_nothing_is_written_by_planning(tmp_path):
     assert not (tmp_path / "bench").exists()
 
 
+def test_files_that_are_options_are_found_from_anywhere(tmp_path, monkeypatch, write_plugin):
+    code = "from pathlib import Path\ndef made(*, image: Path = Path('.')):\n    return lambda fake: fake.mean()\n"
+    path = write_plugin("mine", f"{code}\n@hookimpl\ndef lossbench_loss():\n    return LossSpec(made)")
+    (tmp_path / "style.png").touch()
+    monkeypatch.chdir(tmp_path)
+    made = planned(tmp_path / "bench", ["cycle", str(path)], mine__image="style.png")
+    assert made.suite.keys["mine.image"] == str(tmp_path / "style.png")
+    assert known(made) == known(
+        planned(tmp_path / "bench", ["cycle", str(path)], mine__image=str(tmp_path / "style.png"))
+    )
+
+
 def test_what_values_mean_is_the_metrics_file_weights_and_protocol():
     (meaning,) = meanings(chosen(["l1"])).values()
     assert meaning == {key: chosen(["l1"])[0].facts()[key] for key in ("protocol", "weights", "sha256")}

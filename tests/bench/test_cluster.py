@@ -14,7 +14,7 @@ ray = pytest.importorskip("ray")
 
 SETTINGS = {
     "data.size": 32, "train.steps": 4, "train.keep": 0, "model.ngf": 4, "model.ndf": 4, "model.generator": "resnet_1blocks",
-    "bench.seeds": 2, "bench.always": "cycle",
+    "bench.seeds": 1, "bench.always": "cycle",
 }  # fmt: skip
 
 
@@ -35,19 +35,16 @@ def test_a_node_that_is_killed_loses_nothing_and_nothing_runs_twice(nodes, tmp_p
     planned = bench(["cycle", "idt"], settings=SETTINGS, metrics=["l1"], out=tmp_path / "bench")
     runner = executor("cpu", kind="ray", address=cluster.address)
     assert runner.workers == 3
-    ended: list[str] = []
-    killed: list[object] = []
+    ticks: list[int] = []
 
     def tick(bench, running) -> None:
-        done = [cell for cell in planned.cells if cell not in running]
-        ended[:] = [cell.name for cell in done]
-        if len(done) == 1 and not killed:
+        ticks.append(len(running))
+        if len(ticks) == 10:  # all three are being trained
             cluster.remove_node(workers[0], allow_graceful=False)
-            killed.append(workers[0])
 
     report = go(planned, runner, tick)
-    assert killed
-    assert Counter(cell["status"] for cell in report["cells"]) == {"ok": 6}
+    assert ticks[9] == 3
+    assert Counter(cell["status"] for cell in report["cells"]) == {"ok": 3}
     folders = sorted(path.name for path in (tmp_path / "bench" / "cells").iterdir() if path.is_dir())
     assert folders == sorted(cell.directory.name for cell in planned.cells)
     records = [json.loads((cell.directory / "run.json").read_text()) for cell in planned.cells]
