@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from lossbench import errors, hookspecs, schedules
 from lossbench.bench.suite import BenchSettings
 from lossbench.catalogue import CITATION, Details, details, entries, sentence, type_name
-from lossbench.cli import INTERRUPTED, app
+from lossbench.cli import INCOMPLETE, INTERRUPTED, app
 from lossbench.errors import LossbenchError
 from lossbench.metrics.measuring import MEANING as OF_METRICS
 from lossbench.objective import Choice, compose
@@ -233,6 +233,7 @@ def exit_codes() -> str:
         INTERRUPTED: "Interrupted by ctrl-C; what was done is saved.",
         128 + 15: "The same, by SIGTERM; 128 and the signal's number for any other.",
     }
+    said[INCOMPLETE] += " Of a bench: a run of it diverged or failed; the report is there."
     return markdown([["exit code", "meaning"], *([str(code), said[code]] for code in sorted(said))])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
@@ -40,6 +40,7 @@ listed = typer.Typer()
 app.add_typer(listed, name="plugins")
 pretrained = typer.Typer(help="Pretrained weights: fetch, check and find them.")
 app.add_typer(pretrained, name="weights")
+INCOMPLETE = 3  # a run of a bench diverged or failed
 INTERRUPTED = 130  # by ctrl-C, as shells count
 SET_HELP = "Any option, such as tv.power=2 or cycle.weight.A2B=5; again for more."
 
@@ -148,7 +149,6 @@ def run(
     print_config: Annotated[bool, Option("--print-config", help="Show every option, resolved, and leave.")] = False,
 ) -> None:
     """Train once and look at it."""
-    from lossbench.config import parse_assignment
     from lossbench.metrics import require, unavailable
     from lossbench.prepare import prepare
     from lossbench.resume import check_alone, reopen
@@ -161,13 +161,7 @@ def run(
         "train.batch": batch, "train.steps": steps, "train.epochs": epochs, "train.every": every, "train.seed": seed,
         "train.device": device, "train.precision": precision, "train.strategy": strategy,
     }  # fmt: skip
-    settings = {key: value for key, value in flags.items() if value is not None}
-    assigned = dict(map(parse_assignment, assign or []))
-    if twice := [key for key in assigned if key in settings and settings[key] != assigned[key]]:
-        raise OptionError(
-            f"{twice[0]} is {settings[twice[0]]} by its flag and {assigned[twice[0]]} by --set. Give one."
-        )
-    settings |= assigned
+    settings = _settings(flags, assign)
     losses, observers, measured = (",".join(words) if words else None for words in (plugins, observe, metrics))
     if resume:
         check_alone(out=out, config=config, recipe=recipe, preset=preset)
@@ -235,19 +229,17 @@ def bench(
     """Train combinations of losses, several seeds each: which loss helps, and is that more than luck?"""
     from lossbench.bench.bench import bench, executor, go
     from lossbench.bench.board import Board, show_plan, show_report, show_unavailable
-    from lossbench.config import parse_assignment
 
     flags = {
         "bench.combine": combine, "bench.always": always, "bench.seeds": seeds, "bench.primary": primary,
         "data.dir": data, "recipe": recipe, "train.steps": steps, "train.device": device,
     }  # fmt: skip
-    settings = {key: value for key, value in flags.items() if value is not None}
-    settings |= dict(map(parse_assignment, assign or []))
+    settings = _settings(flags, assign)
     words, measured, needed = map(_words, (plugins, metrics, required))
     planned = bench(words, settings=settings, config=suite, metrics=measured, required=needed or (), out=out)
     runner = executor(planned.settled.config.train.device, workers, kind, address)
     if dry_run:
-        show_plan(planned, planned.seconds_per_step(), runner.workers)
+        show_plan(planned, planned.seconds_per_step(getattr(runner, "threads", 1)), runner.workers)
         return
     show_unavailable(planned.unavailable)
     try:
@@ -258,6 +250,20 @@ def bench(
         sys.exit(INTERRUPTED)
     show_report(report)
     console.print(f"Every number: {planned.out / 'report.json'}", soft_wrap=True)
+    raise typer.Exit(INCOMPLETE if any(cell["status"] != "ok" for cell in report["cells"]) else 0)
+
+
+def _settings(flags: Mapping[str, Any], assign: Iterable[str] | None) -> dict[str, Any]:
+    """Return settings by dotted key, those of flags and of ``--set``."""
+    from lossbench.config import parse_assignment
+
+    settings = {key: value for key, value in flags.items() if value is not None}
+    assigned = dict(map(parse_assignment, assign or []))
+    if twice := [key for key in assigned if key in settings and settings[key] != assigned[key]]:
+        raise OptionError(
+            f"{twice[0]} is {settings[twice[0]]} by its flag and {assigned[twice[0]]} by --set. Give one."
+        )
+    return settings | assigned
 
 
 @app.command()
@@ -381,6 +387,7 @@ def evaluate(
         Option("--require", help="Metrics without which it is an error.", autocompletion=completion.metrics),
     ] = None,
     device: Annotated[str, Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    recipe: Annotated[str | None, Option(help="The run's recipe again, where it is a file you trust.")] = None,
     record: Annotated[bool, Option("--record", help="Write a run's values into its run.json.")] = False,
     json: Annotated[bool, Option("--json", help="As JSON, with protocols, hashes and versions.")] = False,
 ) -> None:
@@ -389,7 +396,7 @@ def evaluate(
 
     found = evaluate(
         images, against, source=source, metrics=_words(metrics), required=_words(required) or (), device=device,
-        record=record,
+        recipe=recipe, record=record,
     )  # fmt: skip
     if json:
         print(dumps(found, indent=2))

@@ -18,7 +18,7 @@ from lossbench.files import held, write_json
 from lossbench.metrics import Images, chosen, measure, require, unavailable
 from lossbench.networks import build
 from lossbench.outcome import Closing
-from lossbench.prepare import _check_device, source_of
+from lossbench.prepare import check_device, source_of
 from lossbench.record import environment, read_record
 from lossbench.registry import is_file
 from lossbench.translation import MEND, model_of, recipe_of
@@ -54,7 +54,7 @@ def evaluate(
         LossbenchError: no images, files that are none, a metric that does not exist or is required and unavailable.
     """
     images = Path(images)
-    _check_device(device)
+    check_device(device)
     if is_run(images):
         if against is not None or source is not None:
             raise OptionError(f"{images} is a run, which has its own test images. Leave --against and --source out.")

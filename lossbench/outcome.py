@@ -22,6 +22,7 @@ from lossbench.metrics import Metric, measure, unavailable
 from lossbench.networks import Networks
 from lossbench.pictures import sample_grid
 from lossbench.record import SCHEMA, environment
+from lossbench.registry import load
 from lossbench.translation import apply
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def opening(run: Run) -> dict[str, Any]:
         "run_id": identity(run, dotted),
         "status": "failed",
         "error": "It did not end: it was killed, or is still running.",
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name.replace("__main__.py", "lossbench"), *sys.argv[1:]]),
         "objective": run.objective.describe(),
         "config": dotted,
         "dataset": {
@@ -68,7 +69,8 @@ def identity(run: Run | Settled, dotted: Mapping[str, Any]) -> str:
     aside = {"data.dir", "train.device", "train.every", "train.keep", *paths}
     decides = {key: value for key, value in unobserved(dotted).items() if key not in aside}
     terms = [{key: term[key] for key in term if key not in ("options", "source")} for term in run.objective.describe()]
-    content = json.dumps([decides, terms, run.dataset.fingerprint], sort_keys=True)
+    recipe = load("recipes", run.config.recipe_name).origin.sha256
+    content = json.dumps([decides, terms, recipe, run.dataset.fingerprint], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

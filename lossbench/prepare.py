@@ -79,7 +79,7 @@ def settle(
     source = source or source_of(given, load("recipes", recipe).spec)
     settled = configure(words, losses or {}, recipe, preset, given, source, watching, measured)
     check(settled.recipe, settled.model, settled.data.size)
-    _check_device(settled.train.device)
+    check_device(settled.train.device)
     dataset = source.dataset(settled.data.size, settled.data.load_size)
     settled = replace(settled, train=_counted(settled, dataset))
     seed = settled.train.seed
@@ -128,7 +128,13 @@ def words_of(key: str, plugins: object) -> list[str] | None:
         plugins = [word.strip() for word in plugins.split(",") if word.strip()]
     if not (isinstance(plugins, Sequence) and all(isinstance(word, str) for word in plugins)):
         raise OptionError(f"{key}={plugins!r}: name plugins as in one,two or, in TOML, as a list of names.")
-    return [anywhere(word, word.endswith(".py") and Path(word).is_file()) for word in plugins]
+    return [_anywhere(word) for word in plugins]
+
+
+def _anywhere(word: str) -> str:
+    """Return a plugin's word, of a file by its whole path; ``@faces`` stays behind it."""
+    name, sign, group = word.partition("@")
+    return anywhere(name, name.endswith(".py") and Path(name).is_file()) + sign + group
 
 
 def anywhere(path: str, there: bool) -> str:
@@ -156,7 +162,8 @@ def _check_replaced(config: Config, objective: Objective, given: Mapping[str, An
             raise OptionError(f"{useless[0]} is set, but a chosen loss takes the place of {name}. Drop the setting.")
 
 
-def _check_device(name: str) -> None:
+def check_device(name: str) -> None:
+    """Refuse a device that is not here."""
     try:
         torch.zeros((), device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError):

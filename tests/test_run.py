@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import lossbench
-from lossbench import DataError, Diverged, LossbenchError, PluginError, RunError
+from lossbench import Diverged, LossbenchError, PluginError, RunError
 from lossbench.config import read_toml
 from lossbench.errors import ResourceError
 from lossbench.prepare import prepare
@@ -204,23 +204,6 @@ def test_translate_runs_no_code_that_a_run_names(done, folder, tmp_path):
     assert not (tmp_path / "ran").exists()
     assert lossbench.translate(done.directory, folder, out=tmp_path / "out", recipe=str(recipe))
     assert (tmp_path / "ran").exists()
-
-
-def test_evaluate_judges_two_folders(folder):
-    disc = cv2.circle(np.zeros((64, 64, 3), np.uint8), (30, 30), 15, (255, 255, 255), -1)
-    cv2.imwrite(str(folder / "a.png"), disc)
-    metrics = lossbench.evaluate(folder, folder, source=folder)["metrics"]
-    assert metrics["l1"] == {"value": 0.0, "n": 2, "unit": "of 2", "better": "lower"}
-    assert metrics["shape_error"]["value"] == 0
-    assert metrics["shape_error"]["n"] >= 1
-
-
-def test_evaluate_names_what_is_missing(folder, tmp_path):
-    other = tmp_path / "other"
-    other.mkdir()
-    cv2.imwrite(str(other / "a.png"), np.zeros((4, 4, 3), np.uint8))
-    with pytest.raises(DataError, match=r"other has no image named b"):
-        lossbench.evaluate(folder, other)
 
 
 # Records ----------------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ class Bench:
     @cached_property
     def wanted(self) -> Meanings:
         """Return what values of each metric mean here and now."""
-        return meanings(self.settled.config.metrics)
+        return meanings(each for each in self.settled.config.metrics if each.name not in self.unavailable)
 
     def done(self, cell: Cell) -> bool:
         """Return whether nothing of a cell is left to do."""

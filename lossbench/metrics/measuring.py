@@ -158,8 +158,13 @@ def measure(
         name = each.plugin.origin.name
         if name not in known:
             known[name] = (without or {}).get(each.name) or _measured(each, views, reasons)
-        found[each.name] = each.facts() | _summed(
-            each, known[name], given["fake"] if "fake" in given else given["real"], groups or {}
+        unseen: dict[str, Any] = (
+            {"weights": {}} if each.name in (without or {}) else {}
+        )  # so that it is known to be worth another try
+        found[each.name] = (
+            each.facts()
+            | unseen
+            | _summed(each, known[name], given["fake"] if "fake" in given else given["real"], groups or {})
         )
     return found
 
