@@ -6,9 +6,10 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, distributions, entry_points, version
 from pathlib import Path
 from types import ModuleType
@@ -181,6 +182,14 @@ def _unloadable(origin: Origin, error: BaseException) -> PluginError:
     return PluginError(said)
 
 
+class Fresh(SourceFileLoader):
+    """Loads a file as it is now: Python would take what it compiled before, of one edited within a second."""
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """Say that nothing is known of compiled files."""
+        raise OSError
+
+
 def _from_file(path: Path) -> tuple[Origin, ModuleType]:
     if not path.is_file():
         beside = {each.name: str(each) for each in path.parent.glob("*.py")}
@@ -190,7 +199,8 @@ def _from_file(path: Path) -> tuple[Origin, ModuleType]:
             "an installed plugin."
         )
     origin = Origin(path.stem, str(path.resolve()), sha256=sha256(path))
-    spec = importlib.util.spec_from_file_location(f"{FILE_MODULE}{path.stem}", path)
+    name = f"{FILE_MODULE}{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=Fresh(name, str(path)))
     if spec is None or spec.loader is None:  # only for names that Python cannot take for a module's
         raise PluginError(f"{path} cannot be loaded as a Python module.")
     module = importlib.util.module_from_spec(spec)

@@ -192,3 +192,12 @@ def test_a_list_of_plugins_that_cannot_be_read_hides_only_its_own(tmp_path, monk
     (facts / "entry_points.txt").write_text("[lossbench.losses]\ntorn\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert set(built_in("losses")) == set(listing("losses")) >= {"cycle", "tv"}
+
+
+def test_a_file_that_was_edited_within_a_second_is_loaded_anew(write_plugin):
+    for weight in (2.0, 3.0):
+        path = write_plugin(
+            "mine", f"@hookimpl\ndef lossbench_loss():\n    return LossSpec(lambda: None, weight={weight})"
+        )
+        assert load("losses", str(path)).spec.weight == weight
+    assert not (path.parent / "__pycache__").exists()

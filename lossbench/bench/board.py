@@ -9,7 +9,7 @@ from typing import Any
 
 from rich import box
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lossbench.bench.bench import Bench
@@ -126,8 +126,8 @@ def _show_primary(name: str, report: Mapping[str, Any]) -> None:
     metric = report["metrics"][name]
     unit, factor = unit_of(metric), metric["shown"]
     console.print(f"\n{name} ({unit}), {metric['better']} is better", style="bold")
-    heads = ("combination", "mean", "seeds", "worse by", "interval", "verdict")
-    table = Table(*heads, box=box.SIMPLE_HEAD)
+    heads = ("mean", "seeds", "worse by", "interval", "verdict")
+    table = Table(Column("combination", overflow="fold"), *heads, box=box.SIMPLE_HEAD)
     for row in metric["rows"]:
         verdict = Text(row.get("verdict") or "baseline", style=STYLES.get(row.get("verdict") or "", ""))
         if row.get("verdict") == "inconclusive":
@@ -146,6 +146,24 @@ def _show_primary(name: str, report: Mapping[str, Any]) -> None:
     console.print(
         f"Intervals of {100 * metric['level']:.3g} % each hold together at {level}; margin {report['margin']}.",
         style="dim",
+    )
+    if metric["attribution"]:
+        _show_attribution(metric, report)
+
+
+def _show_attribution(metric: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    """Print what each loss adds, mean over all orders of switching on, and what it costs."""
+    found, factor = metric["attribution"], metric["shown"]
+    seconds = (report["metrics"].get("cost/seconds_per_step", {}).get("attribution") or {}).get("shapley", {})
+    table = Table("loss", "Shapley value", f"interval, {100 * found['level']:g} %", "s a step", box=box.SIMPLE_HEAD)
+    for loss, each in found["shapley"].items():
+        low, high = each["low"], each["high"]
+        between = "" if low is None else f"{low * factor:+.3g} to {high * factor:+.3g}"
+        cost = f"{seconds[loss]['value']:+.3g}" if loss in seconds else ""
+        table.add_row(loss, f"{each['value'] * factor:+.3g}", between, cost)
+    console.print(table)
+    console.print(
+        f"What each loss adds to it, {metric['better']} is better; interactions are in the report.", style="dim"
     )
 
 
@@ -168,7 +186,8 @@ def _seeds(row: Mapping[str, Any]) -> str:
 
 def _means(report: Mapping[str, Any], names: Iterable[str]) -> Table:
     combinations = [row["combination"] for row in next(iter(report["metrics"].values()))["rows"]]
-    table = Table("metric", "better", *combinations, "copy", box=box.SIMPLE_HEAD)
+    heads = [Column(head, overflow="fold") for head in ("metric", "better", *combinations, "copy")]
+    table = Table(*heads, box=box.SIMPLE_HEAD)
     for name in names:
         metric = report["metrics"][name]
         means = [_mean(row["values"], metric["shown"]) for row in metric["rows"]]

@@ -427,7 +427,7 @@ def test_a_loss_that_raises_fails_alone_with_its_reason(undone, finished, how, l
     after = undone.cells[-1]
     shutil.rmtree(after.directory)
     code, out, err = lossbench("bench", undone.out, "--workers", 1)
-    assert (code, err) == (0, "")
+    assert (code, err) == (3, "")
     assert "cycle+fault seed 0 failed: A2B/fault (fault in " in out
     assert "ValueError: expected [B, C], and no [/red]" in out
     report = json.loads((undone.out / "report.json").read_text("utf-8"))
