@@ -102,7 +102,8 @@ def show_record(record: Mapping[str, Any], directory: Path, *, objective: bool =
     """Print a run: its objective, its closing table, its cost and where to look."""
     if objective:
         show_objective(record["objective"])
-    if metrics := record.get("metrics"):
+    metrics = record.get("metrics") or {}
+    if any(values for all_of in metrics.values() for values in all_of.values()):
         show_closing(metrics, record["dataset"])
     if speed := record.get("speed"):
         low, high = speed["quartiles"]
@@ -217,7 +218,9 @@ def show_closing(metrics: Mapping[str, Any], dataset: Mapping[str, Any]) -> None
     show_values(named_columns(metrics))
     tested = [str(n) for side, n in dataset["n"].items() if side.startswith("test")]
     counts = f"{' + '.join(tested)} test images of {dataset['name']}"
-    console.print(f"On the {counts}; copy is the input itself, as if it were the translation.")
+    floor = ", floor real images of the target domain" * any("floor" in all_of for all_of in metrics.values())
+    said = f"On the {counts}, of which n could be measured; copy is the input itself{floor}, as if translated."
+    console.print(said, soft_wrap=True)
     if not dataset["paired_test"] and "testB" in dataset["n"]:
         console.print("No truth to compare with: if testA and testB are pairs by file name, say --paired-test.")
 

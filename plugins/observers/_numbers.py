@@ -15,7 +15,7 @@ def of_step(values: Mapping[str, float], weights: Mapping[str, float]) -> dict[s
 def of_run(record: Mapping[str, Any]) -> dict[str, float]:
     """Return the closing table: ``closing/A2B/translation/l1``; a run that did not end has none."""
     return {
-        f"closing/{direction}/{what}/{name}": facts["value"]
+        f"closing/{direction}/{what}/{name.replace('@', '.')}": facts["value"]  # some servers refuse an @
         for direction, both in record.get("metrics", {}).items()
         for what, metrics in both.items()
         for name, facts in metrics.items()

@@ -32,6 +32,7 @@ def lossbench_recipe() -> Recipe:
         paired=True,
         conditional=True,
         losses=("l1",),
+        metrics=("l1", "psnr", "ssim", "colour", "sharpness"),
         noise_at_test=True,
         defaults=defaults,
         quick=QUICK,

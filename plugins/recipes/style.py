@@ -36,6 +36,7 @@ def lossbench_recipe() -> Recipe:
         targets=False,
         losses=("content", "style", "tv"),
         adversary=None,
+        metrics=(),  # there is no truth and no second domain; look at the pictures
         defaults=defaults,
         quick={"train.steps": 300},
     )
