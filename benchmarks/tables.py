@@ -208,6 +208,25 @@ def _widest(report: dict[str, Any]) -> float:
     return float(max((each["interval"][1] - each["interval"][0]) / 2 for each in rates))
 
 
+def parity() -> str:
+    """Our metrics beside other tools' on the same images and weights."""
+    report = _load("metrics")
+    rows = [["images", "n", "metric", "ours", "other tool", "apart", "as fast, the second time"]]
+    for row in report["rows"]:
+        for pair, apart in row["apart"].items():
+            metric, tool = pair.split(", ")
+            ours, theirs = row["values"]["ours"][metric], row["values"][tool][metric]
+            faster = f"{row['faster']['remembered']:.1f} times" if pair == "fid, torch-fidelity" else ""
+            named = [f"{ours:.6g}", f"{theirs:.6g} ({tool})", f"{apart:.1e}{' of it' * (metric == 'fid')}"]
+            rows.append([row["images"], str(row["n"]), metric, *named, faster])
+    sums = report["arithmetic"]
+    said = (
+        f"The Frechet distance of {sums['n']} features is {sums['faster']:.0f} times as fast as torchmetrics' "
+        f"(CPU time, median of {sums['rounds']} rounds in turn). The second time both tools remember features."
+    )
+    return "\n\n".join([markdown(rows), f"{said} {_machine(report['environment'])}"])
+
+
 def mutants() -> str:
     """How many mutants of each loss its tests notice."""
     report = _load("mutants")
@@ -413,6 +432,7 @@ TABLES: dict[str, Callable[[], str]] = REFERENCE | {
         emoji,
         error_rates,
         mutants,
+        parity,
         facades_photos,
         facades_labels,
         style,
