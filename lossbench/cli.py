@@ -204,6 +204,7 @@ def bench(
     primary: Annotated[str | None, Option(help="Metrics that verdicts are about: shape_error,kid.")] = None,
     data: Annotated[str | None, Option(help="As for run: a folder of images, or a built-in set.")] = None,
     recipe: Annotated[str | None, Option(help="As for run.", autocompletion=completion.recipes)] = None,
+    size: Annotated[int | None, Option(help="Image side in px.")] = None,
     steps: Annotated[int | None, Option(help="Length of each run in steps.")] = None,
     metrics: Annotated[
         list[str] | None, Option(help="What is measured: fid,kid,lpips.", autocompletion=completion.metrics)
@@ -228,11 +229,11 @@ def bench(
 ) -> None:
     """Train combinations of losses, several seeds each: which loss helps, and is that more than luck?"""
     from lossbench.bench.bench import bench, executor, go
-    from lossbench.bench.board import Board, show_plan, show_report, show_unavailable
+    from lossbench.bench.board import Board, show_plan, show_report, show_stop
 
     flags = {
         "bench.combine": combine, "bench.always": always, "bench.seeds": seeds, "bench.primary": primary,
-        "data.dir": data, "recipe": recipe, "train.steps": steps, "train.device": device,
+        "data.dir": data, "data.size": size, "recipe": recipe, "train.steps": steps, "train.device": device,
     }  # fmt: skip
     settings = _settings(flags, assign)
     words, measured, needed = map(_words, (plugins, metrics, required))
@@ -241,12 +242,11 @@ def bench(
     if dry_run:
         show_plan(planned, planned.seconds_per_step(getattr(runner, "threads", 1)), runner.workers)
         return
-    show_unavailable(planned.unavailable)
     try:
         with Board(planned) as board:
             report = go(planned, runner, board.tick)
     except KeyboardInterrupt:
-        console.print(f"Stopped. Go on with: lossbench bench {planned.out}", soft_wrap=True)
+        show_stop(planned)
         sys.exit(INTERRUPTED)
     show_report(report)
     console.print(f"Every number: {planned.out / 'report.json'}", soft_wrap=True)

@@ -63,6 +63,10 @@ def evaluate(
         raise OptionError(f"{images} is a folder of images, which has no record to write into. Leave --record out.")
     if recipe is not None:
         raise OptionError(f"{images} is a folder of images, which no recipe was trained on. Leave --recipe out.")
+    if (images / "suite.toml").is_file():
+        raise OptionError(
+            f"{images} is a bench. Name one of its runs: {images / 'cells'}/RUN, or look at its report.json."
+        )
     if against is None:
         raise OptionError(f"{images} holds no run.json, so it is a folder of images. Name another: --against DIR")
     wanted = chosen(FOLDERS if metrics is None else metrics)

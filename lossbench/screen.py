@@ -243,10 +243,12 @@ def show_values(columns: Mapping[str, Mapping[str, Any]]) -> None:
         known = [cell for cell in cells if cell and cell["value"] is not None]
         if known:
             n = "/".join(dict.fromkeys(str(cell["n"]) for cell in known))
-            table.add_row(f"{name} ({unit_of(known[0])})", known[0]["better"], *map(shown_value, cells), n)
+            unit = f" ({unit_of(known[0])})" if unit_of(known[0]) else ""
+            table.add_row(f"{name}{unit}", known[0]["better"], *map(shown_value, cells), n)
         else:
             reasons[name] = next(cell["reason"] for cell in cells if cell)
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     for reason in dict.fromkeys(reasons.values()):
         names = [name for name in reasons if reasons[name] == reason]
         said = f"{', '.join(names)}: unavailable, {reason}"
@@ -256,7 +258,7 @@ def show_values(columns: Mapping[str, Mapping[str, Any]]) -> None:
 def unit_of(cell: Mapping[str, Any]) -> str:
     """Return a value's unit, as it is shown: ``x100`` where it is multiplied."""
     factor = f"x{cell['shown']:g}" if cell["shown"] != 1 else ""
-    return " ".join(word for word in (cell["unit"], factor) if word) or "1"
+    return " ".join(word for word in (cell["unit"], factor) if word)
 
 
 def shown_value(cell: Mapping[str, Any] | None) -> str:

@@ -146,13 +146,13 @@ def test_what_cannot_be_had_is_unavailable_or_refused(folder, offline):
     assert values["l1"]["value"] == 0
     assert (values["fid"]["value"], values["fid"]["n"]) == (None, 0)
     assert values["fid"]["reason"] == "fid-inception cannot be fetched."
-    with pytest.raises(OptionError, match=r"^--require fid: it is unavailable\. fid-inception cannot be fetched\.$"):
+    with pytest.raises(OptionError, match=r"^--require fid: unavailable, fid-inception cannot be fetched\.$"):
         measured(fakes, fakes, required=["fid"])
 
 
 def test_what_is_required_and_could_not_be_measured_is_refused(folder):
     fakes, truth = folder("fakes", a=100), folder("truth", b=100)
-    with pytest.raises(OptionError, match=r"^--require l1: it is unavailable\. .*truth has no image named a"):
+    with pytest.raises(OptionError, match=r"^--require l1: unavailable, .*truth has no image named a"):
         measured(fakes, truth, metrics=["l1"], required=["l1"])
     with pytest.raises(OptionError, match=r"^--require kid: it is not measured\. Add it: --metrics kid$"):
         measured(fakes, fakes, metrics=["l1"], required=["kid"])
@@ -240,7 +240,7 @@ def test_what_is_required_ends_with_exit_code_2(lossbench, folder, offline):
     fakes = folder("fakes", a=100)
     code, out, err = lossbench("evaluate", fakes, "--against", fakes, "--require", "fid")
     assert (code, out) == (2, "")
-    assert err == "lossbench: --require fid: it is unavailable. fid-inception cannot be fetched.\n"
+    assert err == "lossbench: --require fid: unavailable, fid-inception cannot be fetched.\n"
 
 
 # A run ------------------------------------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def test_what_is_required_of_a_run_is_required_in_each_direction(run, metric):
     word = metric("truth")
     assert measured(run, metrics=[word], required=["brightness"])
     run = edited(run, data__paired_test=False)
-    with pytest.raises(OptionError, match=r"^--require brightness: it is unavailable\. there is no truth"):
+    with pytest.raises(OptionError, match=r"^--require brightness: unavailable, there is no truth"):
         measured(run, metrics=[word], required=["brightness"], record=True)
     assert "brightness" not in read_record(run)["metrics"]["A2B"]["translation"]
 

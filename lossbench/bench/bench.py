@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -27,9 +28,10 @@ from lossbench.files import held, write_bytes, write_json
 from lossbench.hookspecs import Recipe
 from lossbench.metrics import require, unavailable
 from lossbench.prepare import Settled, anywhere, prepare, source_of, words_of
-from lossbench.registry import is_file, load
+from lossbench.registry import is_file, listing, load
 
 REPORT = "report.json"
+RULES = ("primary", "margin", "level", "pairing", "baseline")  # of verdicts
 TIMED = 6  # steps of a dry run, of which the first half warms up
 
 
@@ -127,6 +129,8 @@ def bench(
     if keys.get("plugins") == []:
         raise OptionError("--plugins names no loss. Write for example --plugins cycle,idt, or leave it out.")
     planned = suite(keys, keys.get("plugins", recipe.losses), recipe.adversary)
+    keys["metrics"] = _with(planned.bench.primary, keys.get("metrics", list(recipe.metrics)))
+    planned = replace(planned, keys=planned.keys | {"metrics": keys["metrics"]})
     place = Path(out) if out else folder or Path("runs") / f"bench-{_title(config, keys)}"
     found, settled = cells(planned, place.resolve(), source_of(keys, recipe))
     base = settled[0]
@@ -143,6 +147,7 @@ def go(bench: Bench, executor: Executor, tick: Callable[[Bench, Sequence[Cell]],
     A cell whose process was killed is begun once more, from its last snapshot.
     """
     with held(bench.out), _stopped_as_by_hand():
+        changed = [*_read(bench.out / REPORT).get("changed", []), *_changed(bench)]
         write_bytes(bench.out / SUITE, bench.suite.toml().encode())
         left, again = bench.left(), list[Cell]()
         for some in (left, again):  # the second grows while the first is run
@@ -151,13 +156,13 @@ def go(bench: Bench, executor: Executor, tick: Callable[[Bench, Sequence[Cell]],
                     again.append(cell)
                 if code == 0:
                     shutil.rmtree(cell.directory / "snapshots", ignore_errors=True)
-                judged(bench)
-        return judged(bench)
+                judged(bench, changed)
+        return judged(bench, changed)
 
 
-def judged(bench: Bench) -> dict[str, Any]:
-    """Return the report of what is there, and keep it."""
-    found = report(bench.suite, results(bench.cells))
+def judged(bench: Bench, changed: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the report of what is there, and keep it; ``changed``: what was not fixed before values could be seen."""
+    found = report(bench.suite, results(bench.cells)) | {"changed": [*changed]}
     write_json(bench.out / REPORT, found)
     return found
 
@@ -205,6 +210,35 @@ def _paths(keys: Mapping[str, Any], settled: Sequence[Settled]) -> dict[str, str
     """Return the options that are files, by paths that mean the same from any folder."""
     whole = {key: value for each in settled for key, value in each.config.everything().items()}
     return {key: str(whole[key]) for key in keys if isinstance(whole.get(key), Path)}
+
+
+def _with(primary: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Return what is measured: what is named, and what verdicts are about."""
+    names = {Path(word.partition("@")[0]).stem for word in words}
+    asked = [word.rpartition("/")[2] for word in primary]
+    return [*words, *(word for word in asked if word.partition("@")[0] not in names and word in listing("metrics"))]
+
+
+def _changed(bench: Bench) -> list[str]:
+    """Say what of the rules for verdicts is not as it was when the first values were there."""
+    if not _read(bench.out / REPORT).get("cells"):
+        return []
+    keys = read_toml(bench.out / SUITE) if (bench.out / SUITE).exists() else {}
+    before = {key.removeprefix("bench."): value for key, value in keys.items()}
+    now = {key: getattr(bench.suite.bench, key) for key in RULES}
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in now.items()}
+    return [
+        f"bench.{key} was {before[key]}, is {plain[key]}" for key in RULES if before.get(key, plain[key]) != plain[key]
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return an earlier report, or nothing."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _check_primary(planned: Suite, settled: Settled) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -28,7 +29,7 @@ class Board:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.steps = bench.settled.config.train.steps
-        self.began, self.looked = time.monotonic(), -EVERY
+        self.began, self.looked = time.monotonic(), -math.inf
         self.done = {cell for cell in bench.cells if bench.done(cell)}
         self.before = len(self.done)
         self.live = Live(console=console, auto_refresh=False, transient=True)
@@ -44,6 +45,8 @@ class Board:
 
     def tick(self, bench: Bench, running: Sequence[Cell]) -> None:
         """Look at the cells and draw, about once a second; without a terminal a line for each that ends."""
+        if self.looked < 0:
+            show_start(bench, len(running))
         if time.monotonic() - self.looked < EVERY:
             return
         self._look(running)
@@ -98,6 +101,27 @@ def show_plan(bench: Bench, seconds: float, workers: int) -> None:
     show_unavailable(bench.unavailable)
 
 
+def show_start(bench: Bench, at_a_time: int) -> None:
+    """Print what begins."""
+    left, steps = bench.left(), bench.settled.config.train.steps
+    begun = sum(cell.steps_done() > 0 for cell in left)
+    going = f" ({begun} begun before)" if begun else ""
+    said = f"{len(left)} of {len(bench.cells)} runs to do{going}, {steps} steps each, {at_a_time} at a time"
+    console.print(f"{said}. Into {bench.out}", soft_wrap=True)
+    show_unavailable(bench.unavailable)
+
+
+def show_stop(bench: Bench) -> None:
+    """Print what was kept."""
+    left = bench.left()
+    begun = sum(cell.steps_done() > 0 for cell in left)
+    console.print(
+        f"Stopped. {len(bench.cells) - len(left)} of {len(bench.cells)} runs are done, {begun} are begun. "
+        f"Go on with: lossbench bench {bench.out}",
+        soft_wrap=True,
+    )
+
+
 def show_unavailable(reasons: Mapping[str, str]) -> None:
     """Print which metrics cannot be had here."""
     for name, reason in reasons.items():
@@ -106,6 +130,8 @@ def show_unavailable(reasons: Mapping[str, str]) -> None:
 
 def show_report(report: Mapping[str, Any]) -> None:
     """Print the verdicts on the primary metrics, what else was measured, and what failed."""
+    for said in report.get("changed", ()):
+        console.print(f"Changed when values could be seen already: {said}", soft_wrap=True, markup=False)
     for name in report["primary"]:
         _show_primary(name, report)
     others = [name for name in report["metrics"] if name not in report["primary"]]
@@ -124,20 +150,19 @@ def show_report(report: Mapping[str, Any]) -> None:
 
 def _show_primary(name: str, report: Mapping[str, Any]) -> None:
     metric = report["metrics"][name]
-    unit, factor = unit_of(metric), metric["shown"]
-    console.print(f"\n{name} ({unit}), {metric['better']} is better", style="bold")
-    heads = ("mean", "seeds", "worse by", "interval", "verdict")
+    unit, factor = f" ({unit_of(metric)})" if unit_of(metric) else "", metric["shown"]
+    console.print(f"\n{name}{unit}, {metric['better']} is better", style="bold")
+    heads = ("mean", "seeds", "images", "worse by", "interval", "verdict")
     table = Table(Column("combination", overflow="fold"), *heads, box=box.SIMPLE_HEAD)
     for row in metric["rows"]:
         verdict = Text(row.get("verdict") or "baseline", style=STYLES.get(row.get("verdict") or "", ""))
         if row.get("verdict") == "inconclusive":
             verdict.append(f", {_seeds(row)}", style="dim")
-        table.add_row(row["combination"], _mean(row["values"], factor), str(len(row["values"])), *_worse(row), verdict)
+        table.add_row(row["combination"], *_of(row, factor), *_worse(row), verdict)
     again = metric["again"]
     if again["values"]:
         verdict = Text(again["verdict"], style="dim")
-        mean, n = _mean(again["values"], factor), str(len(again["values"]))
-        table.add_row(f"{report['baseline']}, other seeds", mean, n, *_worse(again), verdict)
+        table.add_row(f"{report['baseline']}, other seeds", *_of(again, factor), *_worse(again), verdict)
     for what, value in metric["beside"].items():
         if value is not None:
             table.add_row(what, f"{value * factor:.4g}", style="dim")
@@ -165,6 +190,12 @@ def _show_attribution(metric: Mapping[str, Any], report: Mapping[str, Any]) -> N
     console.print(
         f"What each loss adds to it, {metric['better']} is better; interactions are in the report.", style="dim"
     )
+
+
+def _of(row: Mapping[str, Any], factor: float) -> tuple[str, str, str]:
+    """Return a row's mean, how many seeds it is of, and of how many images each of their values."""
+    images = " to ".join(dict.fromkeys(map(str, row["images"] or ())))
+    return _mean(row["values"], factor), str(len(row["values"])), images
 
 
 def _worse(row: Mapping[str, Any]) -> tuple[str, str]:

@@ -145,14 +145,14 @@ def _metric(
     judge = partial(compare, better=meaning["better"], margin=suite.margin, level=level)
     mixed, paired = _incomparable(every, name), suite.bench.pairing == "seed"
     baseline = _row(base, rows[base], name)
-    reason = mixed or _incomplete(baseline)
+    told = next(filter(None, (one.values[name].get("reason") for one in every if name in one.values)), "")
+    reason = mixed or told or _incomplete(baseline)
     found = [_row(each, rows[each], name) | _compared(judge, rows[each], rows[base], name, paired) for each in others]
     twin = _row(base, again, name) | _compared(judge, again, rows[base], name, paired=False)
-    said = (one.values[name].get("reason") for one in every if name in one.values)
     return {
         **{key: meaning[key] for key in ("unit", "better", "shown", "protocol", "weights")},
         "level": level,
-        "reason": reason or next(filter(None, said), None),
+        "reason": reason or None,
         "rows": [baseline, *(row | {"verdict": _verdict(row, reason) if judged else None} for row in found)],
         "again": twin | {"verdict": _verdict(twin, reason)},
         "beside": {what: _beside(every, what, name) for what in ("copy", "floor")},
@@ -164,7 +164,9 @@ def _row(combination: Combination, some: Sequence[Result], name: str) -> dict[st
     """Return a combination's values, and the seeds that have none: a run that is whole may have nothing to measure."""
     failed = [one.seed for one in some if one.status in ("failed", "diverged")]
     missing = sorted({one.seed for one in some} - {*failed, *_seeds(some, name)})
+    counts = [one.values[name]["n"] for one in _measured(some, name)]
     own = {"combination": label(combination), "values": _series(some, name), "cells": len(some)}
+    own |= {"images": [min(counts), max(counts)] if counts else None}
     return {**own, "failed": failed, "missing": missing}
 
 

@@ -36,8 +36,13 @@ class BenchSettings(Section):
     always: Words = Field((), description="losses of every combination")
     seeds: int = Field(5, ge=1, le=100, description="runs of each combination")
     baseline: str = Field("", description="what others are compared with: the smallest, or of leave-one-out the whole")
-    primary: Words = Field((), description="metrics that verdicts are about, fixed beforehand; the first one's if none")
-    margin: str = Field("2%", description="a worse value within it is still ok: a share, or in the metric's unit")
+    primary: Words = Field(
+        (),
+        description="metrics that verdicts are about, fixed beforehand: kid, B2A/kid; the first one if none",
+    )
+    margin: Annotated[str, BeforeValidator(str)] = Field(
+        "2%", description="a worse value within it is still ok: a share, or in the metric's unit"
+    )
     level: float = Field(0.9, gt=0.5, lt=1, description="of two-sided intervals, which all hold together")
     pairing: Literal["seed", "none"] = Field("none", description="compare seed by seed, or as two groups")
 
@@ -116,8 +121,11 @@ class Suite:
         """Return the word that names a loss, as it stands among the plugins."""
         there = {short(word): word for word in self.plugins} | ({self.adversary: ""} if self.adversary else {})
         if (found := there.get(short(name))) is None:
-            close, known = near_miss(name, there), ", ".join(there)
-            raise OptionError(f"bench: `{name}` is none of this suite's losses.{close} They are: {known}.")
+            close, known = near_miss(name, [*there, *WAYS]), ", ".join(there)
+            raise OptionError(
+                f"bench: `{name}` is none of this suite's losses.{close} They are: {known}. "
+                f"Ways to combine them: {', '.join(WAYS)}."
+            )
         return found
 
     def _ordered(self, words: Sequence[str]) -> Combination:

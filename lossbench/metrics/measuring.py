@@ -38,12 +38,12 @@ MEANING = {
     "once": "once(f, images, *args): f at most once for these images over all metrics",
     "features": "features(space, images): what a pretrained network sees, [N, d], remembered on disk",
 }
-LACKING = {
+LACKING = {  # the first of what is missing is said
+    "translate_back": "there is no generator back",
+    "translate": "there is no generator to translate with",
     "real": "the source images are not known",
     "truth": "there is no truth to compare with",
     "target": "there are no images of the target domain",
-    "translate": "there is no generator to translate with",
-    "translate_back": "there is no generator back",
     "fake": "there is no translation",
 }
 
@@ -130,7 +130,7 @@ def require(names: Iterable[str], reasons: Mapping[str, str]) -> None:
     """
     for name in names:
         if name in reasons:
-            raise OptionError(f"--require {name}: it is unavailable. {reasons[name]}")
+            raise OptionError(f"--require {name}: unavailable, {reasons[name]}")
 
 
 def measure(

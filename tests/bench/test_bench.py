@@ -366,7 +366,7 @@ def test_stopped_every_run_finishes_its_step_and_saves(undone, finished, how, nu
     parent.send_signal(number)
     assert parent.wait() == 130
     said = (undone.out / "said").read_text()
-    assert f"Stopped. Go on with: lossbench bench {undone.out}\n" in said
+    assert f"Stopped. 2 of 3 runs are done, 1 are begun. Go on with: lossbench bench {undone.out}\n" in said
     record = read_record(faulty(undone).directory)
     assert (record["status"], record["error"]) == ("failed", "interrupted after step 3")
     assert sorted(path.name[:8] for path in (faulty(undone).directory / "snapshots").iterdir()) == [
@@ -500,7 +500,9 @@ def test_the_command_line_from_nothing_with_real_processes(lossbench, tmp_path, 
     words = ["bench", "--plugins", "cycle,idt", "--combine", "cycle", "--metrics", "l1", "--out", "here", *FLAGS]
     code, out, err = lossbench(*words, "--seeds", 1, "--workers", 1)
     assert (code, err) == (0, "")
-    assert out.startswith("1 of 2: cycle seed 0\n2 of 2: cycle seed 1\n")
+    assert out.startswith(
+        f"2 of 2 runs to do, 4 steps each, 1 at a time. Into {tmp_path / 'here'}\n1 of 2: cycle seed 0\n2 of 2: cycle seed 1\n"
+    )
     assert f"Every number: {tmp_path / 'here' / 'report.json'}\n" in out
     report = json.loads((tmp_path / "here" / "report.json").read_text("utf-8"))
     assert [cell["status"] for cell in report["cells"]] == ["ok", "ok"]
@@ -523,7 +525,7 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(undone, lossbench, w
     [
         (["--combine", "cycle+tw"], "bench: `tw` is none of this suite's losses."),
         (["--always", "cycel"], "bench: `cycel` is none of this suite's losses. Did you mean `cycle`? They are: cycle, idt, gan."),
-        (["--primary", "psnr"], "bench.primary=psnr: it is not measured. Metrics: l1."),
+        (["--primary", "psnrr"], "bench.primary=psnrr: it is not measured. Metrics: l1."),
         (["--primary", "C2D/l1"], "bench.primary=C2D/l1: it is not measured. Did you mean `B2A/l1`? Metrics: l1."),
         (["--metrics", "l1,fidd"], "No plugin `fidd` in lossbench.metrics. Did you mean `fid`?"),
         (["--seeds", 0], "bench.seeds=0: input should be greater than or equal to 1."),
@@ -574,7 +576,7 @@ def test_what_cannot_be_measured_is_said_before_or_refused(undone, lossbench, wr
     monkeypatch.setattr(measuring, "pinned", lambda word: "a" * 64)
     words = ["bench", undone.out, "--metrics", f"l1,{write_plugin('heavy', WEIGHTY)}"]
     code, out, err = lossbench(*words, "--require", "heavy")
-    assert (code, out, err) == (2, "", "lossbench: --require heavy: it is unavailable. nowhere cannot be fetched.\n")
+    assert (code, out, err) == (2, "", "lossbench: --require heavy: unavailable, nowhere cannot be fetched.\n")
     code, out, _ = lossbench(*words, "--dry-run")
     assert code == 0
     assert out.endswith("Measured: l1.\nheavy will be unavailable: nowhere cannot be fetched.\n")
@@ -582,8 +584,22 @@ def test_what_cannot_be_measured_is_said_before_or_refused(undone, lossbench, wr
 
 
 def test_settings_that_cannot_be_are_refused_in_python_too(tmp_path):
-    with pytest.raises(OptionError, match=r"^bench\.primary=kid: it is not measured\."):
-        bench(["cycle"], settings={"bench.primary": "kid"}, metrics=["l1"], out=tmp_path)
+    with pytest.raises(OptionError, match=r"^bench\.primary=kit: it is not measured\."):
+        bench(["cycle"], settings={"bench.primary": "kit"}, metrics=["l1"], out=tmp_path)
+
+
+def test_what_verdicts_are_about_is_measured(tmp_path):
+    planned = bench(["cycle"], settings=SETTINGS | {"bench.primary": "B2A/psnr"}, metrics=["l1"], out=tmp_path)
+    assert planned.metrics == ["l1", "psnr"]
+
+
+def test_what_was_not_fixed_beforehand_is_said(copied, lossbench):
+    before = json.loads((copied / "report.json").read_text("utf-8"))
+    assert before["changed"] == []
+    for _ in range(2):  # and stays said
+        code, out, _ = lossbench("bench", copied, "--set", "bench.margin=0.25")
+        assert (code, "Changed when values could be seen already: bench.margin was 2%, is 0.25\n" in out) == (0, True)
+    assert json.loads((copied / "report.json").read_text("utf-8"))["margin"] == "0.25"
 
 
 def test_a_recipe_that_is_a_file_is_named_so_that_it_is_found_from_anywhere(tmp_path, monkeypatch):

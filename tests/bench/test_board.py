@@ -42,12 +42,12 @@ def test_verdicts_stand_beside_their_values_and_intervals(made, shown):
     show_report(report(made, cycle_idt=WORDS["improved"], cycle_tv=WORDS["regressed"]))
     lines = shown()
     assert lines[0] == "A2B/l1 (of 2), lower is better"
-    assert lines[3] == "cycle 1 5 baseline"
-    assert lines[4].startswith("cycle+idt 0.5 5 -50 % -")
+    assert lines[3] == "cycle 1 5 64 baseline"
+    assert lines[4].startswith("cycle+idt 0.5 5 64 -50 % -")
     assert lines[4].endswith(" % improved")
-    assert lines[5].startswith("cycle+tv 1.5 5 +50 % +")
+    assert lines[5].startswith("cycle+tv 1.5 5 64 +50 % +")
     assert lines[5].endswith(" % regressed")
-    assert lines[6].startswith("cycle, other seeds 0.5 5 -50 %")
+    assert lines[6].startswith("cycle, other seeds 0.5 5 64 -50 %")
     assert lines[7:9] == ["copy 0.25", "floor 0.125"]
     assert lines[9] == "Intervals of 95 % each hold together at 90 %; margin 20%."
 
@@ -72,7 +72,7 @@ def test_people_read_values_in_their_unit_and_records_hold_them_as_they_are(made
     show_report(kid.report())
     lines = shown()
     assert lines[0] == "A2B/kid (x100), lower is better"
-    assert (lines[3], lines[4].split()[:2]) == ("cycle 1.23 2 baseline", ["cycle+idt", "4.56"])
+    assert (lines[3], lines[4].split()[:2]) == ("cycle 1.23 2 64 baseline", ["cycle+idt", "4.56"])
 
 
 def test_other_metrics_bear_no_verdict(made, shown, tmp_path):
@@ -107,7 +107,7 @@ def test_a_metric_without_values_says_why(shown, tmp_path):
     lines = shown()
     assert lines[3] == "cycle - 0 baseline"
     assert lines[4] == "cycle+idt - 0 missing"
-    assert any(line.startswith("A2B/l1: nothing is compared with cycle, which has no value") for line in lines)
+    assert "A2B/l1: fid-inception cannot be had." in lines
 
 
 def test_before_anything_is_measured_there_is_something_to_show(shown, tmp_path):
@@ -151,7 +151,9 @@ def test_without_a_terminal_each_run_that_ends_is_a_line_the_last_too(shown, tmp
         for cell in bench.cells[1:]:
             table.tick(bench, [cell])
             bench.finished.add(cell)
-    assert shown() == ["2 of 4: cycle+idt seed 0", "3 of 4: cycle seed 1", "4 of 4: cycle+idt seed 1"]
+    begun, *ended = shown()
+    assert begun == "3 of 4 runs to do, 100 steps each, 1 at a time. Into here"
+    assert ended == ["2 of 4: cycle+idt seed 0", "3 of 4: cycle seed 1", "4 of 4: cycle+idt seed 1"]
 
 
 def test_cells_are_not_looked_at_at_every_tick(tmp_path, monkeypatch):

@@ -99,9 +99,9 @@ def test_the_baseline_comes_first():
     ("bench", "said"),
     [
         ({"baseline": "cycle", "combine": "cycle+idt,tv"}, "bench.baseline=cycle: no such combination. Did you mean `cycle+idt`? There are: cycle+idt, tv."),
-        ({"baseline": "cycl"}, "bench: `cycl` is none of this suite's losses. Did you mean `cycle`? They are: cycle, idt, tv, gan."),
-        ({"combine": "cycle+idd"}, "bench: `idd` is none of this suite's losses. Did you mean `idt`? They are: cycle, idt, tv, gan."),
-        ({"always": "circularity"}, "bench: `circularity` is none of this suite's losses. They are: cycle, idt, tv, gan."),
+        ({"baseline": "cycl"}, "bench: `cycl` is none of this suite's losses. Did you mean `cycle`? They are: cycle, idt, tv, gan. Ways to combine them: all, leave-one-out, add-one, pairs."),
+        ({"combine": "cycle+idd"}, "bench: `idd` is none of this suite's losses. Did you mean `idt`? They are: cycle, idt, tv, gan. Ways to combine them: all, leave-one-out, add-one, pairs."),
+        ({"always": "circularity"}, "bench: `circularity` is none of this suite's losses. They are: cycle, idt, tv, gan. Ways to combine them: all, leave-one-out, add-one, pairs."),
         ({"combine": "all,pairs"}, "bench.combine: all stands alone, or there are names: cycle+idt,cycle+tv"),
     ],
 )  # fmt: skip
