@@ -151,7 +151,8 @@ def test_without_a_terminal_each_run_that_ends_is_a_line_the_last_too(shown, tmp
         for cell in bench.cells[1:]:
             table.tick(bench, [cell])
             bench.finished.add(cell)
-    begun, *ended = shown()
+    begun, lacking, *ended = shown()
+    assert lacking == "fid will be unavailable: [no] weights."
     assert begun == "3 of 4 runs to do, 100 steps each, 1 at a time. Into here"
     assert ended == ["2 of 4: cycle+idt seed 0", "3 of 4: cycle seed 1", "4 of 4: cycle+idt seed 1"]
 
