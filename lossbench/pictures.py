@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -12,25 +13,45 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import interpolate, pad
 
 from lossbench.files import write_bytes
 
+SHOWN = 128  # px, width of an image in a grid
+GAP = 4  # px between images
+LEFT = 108  # px for the names of rows
+DPI = 120
+
 
 def sample_grid(path: Path, rows: Mapping[str, Tensor]) -> None:
-    """Write named rows of images, uint8 [N, 3, H, W], as one PNG."""
-    count, _, height, width = next(iter(rows.values())).shape
-    gap = max(1, width // 32)
-    cells = pad(torch.stack(list(rows.values())), (0, gap, 0, gap), value=255)  # [rows, N, 3, H, W]
-    picture = cells.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)[:-gap, :-gap].numpy()
-    wide, tall = 1.05 * count, 1.05 * len(rows) * height / width
-    figure = Figure(figsize=(wide + 0.9, tall), dpi=120)
-    axis = figure.add_axes((0.9 / (wide + 0.9), 0, wide / (wide + 0.9), 1), frameon=False)
-    axis.imshow(picture, interpolation="nearest" if width <= 128 else "antialiased", aspect="auto")
+    """Write named rows of images, uint8 [N, 3, H, W], as one PNG.
+
+    Images are drawn 64 to 128 px wide, small ones by whole numbers, so that every pixel of them is one of the picture;
+    its text `layout` says where they are.
+    """
+    factor = max(1, SHOWN // next(iter(rows.values())).shape[-1])
+    shown = {name: _scaled(images, factor) for name, images in rows.items()}
+    count, _, height, width = next(iter(shown.values())).shape
+    cells = pad(torch.stack(list(shown.values())), (0, GAP, 0, GAP), value=255)  # [rows, N, 3, H, W]
+    picture = cells.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)[:-GAP, :-GAP].numpy()
+    tall, wide = picture.shape[:2]
+    figure = Figure(figsize=((wide + LEFT) / DPI, tall / DPI), dpi=DPI)
+    axis = figure.add_axes((LEFT / (wide + LEFT), 0, wide / (wide + LEFT), 1), frameon=False)
+    axis.imshow(picture, interpolation="nearest", aspect="auto")
     axis.set_xticks([])
-    axis.set_yticks([(height + gap) * (row + 0.5) for row in range(len(rows))], list(rows), fontsize=9)
+    axis.set_yticks([(height + GAP) * row + height / 2 for row in range(len(shown))], list(shown), fontsize=9)
     axis.tick_params(length=0)
-    _write(path, figure)
+    layout = {"rows": list(shown), "count": count, "width": width, "height": height, "left": LEFT, "gap": GAP}
+    _write(path, figure, layout=json.dumps(layout | {"enlarged": factor}))
+
+
+def _scaled(images: Tensor, factor: int) -> Tensor:
+    """Enlarge small images by a whole number, make large ones smaller without aliasing."""
+    *_, height, width = images.shape
+    if width > SHOWN:
+        tall = max(1, round(height * SHOWN / width))
+        return interpolate(images, (tall, SHOWN), mode="bicubic", antialias=True)
+    return images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
 
 def loss_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> None:
@@ -65,7 +86,7 @@ def _curve(axis: Axes, label: str, log: Sequence[Mapping[str, Any]], **style: An
     axis.plot(steps[window - 1 :], smooth, label=label, linewidth=1.3, **style)
 
 
-def _write(path: Path, figure: Figure) -> None:
+def _write(path: Path, figure: Figure, **told: str) -> None:
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format="png", metadata={"Software": None, **told})
     write_bytes(path, buffer.getvalue())
