@@ -5,18 +5,23 @@
     python benchmarks/combinations.py shapes --toy --out try               # minutes: few steps, tiny networks
 
 What is finished under --runs does not run again. Without --emoji, a folder with trainA trainB testA testB, its suite is
-left out. A report keeps the value of every seed, its verdicts and where it was computed.
+left out. A report keeps the value of every seed, its verdicts, where it was computed, and what the middle runs made.
 """
 
 from __future__ import annotations
 
 import argparse
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from lossbench.bench.bench import bench, executor, go
-from lossbench.bench.board import Board, show_report
+from lossbench.bench.board import Board
+from lossbench.data import VARIANTS
 from lossbench.files import write_json
+from lossbench.report.answer import answered
+from lossbench.report.evidence import evidence
+from lossbench.report.terminal import show
 
 HERE = Path(__file__).parent
 TOY = {
@@ -45,9 +50,18 @@ def main() -> None:
         planned = bench(settings=settings, config=HERE / "suites" / f"{name}.toml", out=asked.runs / f"bench-{name}")
         with Board(planned) as board:
             report = go(planned, executor(asked.device, asked.workers), board.tick)
-        show_report(report)
+        show(answered(report))
         asked.out.mkdir(parents=True, exist_ok=True)
-        write_json(asked.out / f"bench-{name}.json", {"what": "bench", "toy": asked.toy, **report})
+        write_json(asked.out / f"bench-{name}.json", published(report | evidence(report, planned.out / "cells")))
+
+
+def published(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report without paths of this machine, and of images that are not ours without the images."""
+    where, name = tomllib.loads(report["suite"])["data"]["dir"], report["dataset"]["name"]
+    if where in VARIANTS:
+        return report
+    pictures = {way: grid | {"input": [], "truth": None} for way, grid in report["pictures"].items()}
+    return report | {"suite": report["suite"].replace(where, name), "pictures": pictures}
 
 
 if __name__ == "__main__":

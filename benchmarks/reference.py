@@ -22,6 +22,8 @@ from lossbench.objective import Choice, compose
 from lossbench.options import declared
 from lossbench.outcome import SERVICES
 from lossbench.registry import Plugin, load, source
+from lossbench.report.answer import STRICT
+from lossbench.report.schema import Incomparable
 from lossbench.settings import SECTIONS
 from lossbench.testing import MEANING as CHECKS
 from lossbench.testing import MEND
@@ -233,7 +235,10 @@ def exit_codes() -> str:
         INTERRUPTED: "Interrupted by ctrl-C; what was done is saved.",
         128 + 15: "The same, by SIGTERM; 128 and the signal's number for any other.",
     }
-    said[INCOMPLETE] += " Of a bench: a run of it diverged or failed; the report is there."
+    said[1] += " Of `report`: something got worse, or differs under --exact."
+    said[INCOMPLETE] += " Of `bench` and `report`: a run failed, diverged or is missing; the report is there."
+    said[Incomparable.exit_code] = _sentence(Incomparable)
+    said[STRICT] = "Of `report --strict`: nothing got worse, and something is inconclusive."
     return markdown([["exit code", "meaning"], *([str(code), said[code]] for code in sorted(said))])
 
 

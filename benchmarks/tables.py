@@ -22,6 +22,7 @@ from lossbench.bench.stats import contrast
 from lossbench.catalogue import sentence
 from lossbench.options import declared
 from lossbench.registry import listing, load, source
+from lossbench.report.schema import published
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -71,6 +72,11 @@ def main() -> None:
             stale.append(page)
             if "--check" not in sys.argv:
                 path.write_text(fresh, "utf-8")
+    schema, fresh = ROOT / "docs" / "report.schema.json", json.dumps(published(), indent=2) + "\n"
+    if not schema.exists() or schema.read_text("utf-8") != fresh:
+        stale.append("docs/report.schema.json")
+        if "--check" not in sys.argv:
+            schema.write_text(fresh, "utf-8")
     print("\n".join(f"{'stale' if '--check' in sys.argv else 'written'}: {page}" for page in stale) or "up to date")
     sys.exit(bool(stale) and "--check" in sys.argv)
 

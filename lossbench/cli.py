@@ -229,7 +229,9 @@ def bench(
 ) -> None:
     """Train combinations of losses, several seeds each: which loss helps, and is that more than luck?"""
     from lossbench.bench.bench import bench, executor, go
-    from lossbench.bench.board import Board, show_plan, show_report, show_stop
+    from lossbench.bench.board import Board, show_plan, show_stop
+    from lossbench.report.answer import answered
+    from lossbench.report.terminal import show as show_answer
 
     flags = {
         "bench.combine": combine, "bench.always": always, "bench.seeds": seeds, "bench.primary": primary,
@@ -248,8 +250,8 @@ def bench(
     except KeyboardInterrupt:
         show_stop(planned)
         sys.exit(INTERRUPTED)
-    show_report(report)
-    console.print(f"Every number: {planned.out / 'report.json'}", soft_wrap=True)
+    show_answer(answered(report))
+    console.print(f"Pictures, curves, every seed: lossbench report {planned.out} --html report.html", soft_wrap=True)
     raise typer.Exit(INCOMPLETE if any(cell["status"] != "ok" for cell in report["cells"]) else 0)
 
 
@@ -264,6 +266,39 @@ def _settings(flags: Mapping[str, Any], assign: Iterable[str] | None) -> dict[st
             f"{twice[0]} is {settings[twice[0]]} by its flag and {assigned[twice[0]]} by --set. Give one."
         )
     return settings | assigned
+
+
+@app.command()
+def report(
+    results: Annotated[Path, Argument(help="A bench's directory, or a report.json.")],
+    baseline: Annotated[
+        Path | None, Option(help="The same of another commit: did the change break something? Then that decides.")
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None, Option(help="What decides, with its margin: kid:3%. (default: as the suite says)")
+    ] = None,
+    strict: Annotated[bool, Option("--strict", help="Exit code 5 where something is inconclusive.")] = False,
+    accepted: Annotated[Path | None, Option(help="TOML: regressions that count for nothing, with reasons.")] = None,
+    merge_base: Annotated[str | None, Option(help="The commit that the baseline should be of.")] = None,
+    exact: Annotated[
+        float | None, Option(min=0, help="Compare every value run by run, to this relative difference.")
+    ] = None,
+    markdown: Annotated[Path | None, Option(help="Write a pull request's comment. - prints it.")] = None,
+    html: Annotated[Path | None, Option(help="Write one page that opens without a network.")] = None,
+    junit: Annotated[Path | None, Option(help="Write JUnit XML.")] = None,
+    json: Annotated[Path | None, Option(help="Write everything, pictures and curves too, for another machine.")] = None,
+) -> None:
+    """Say which loss earned its place, and what got worse: in a pull request, a browser, an exit code."""
+    from lossbench.report import told
+
+    forms = {"markdown": markdown, "html": html, "junit": junit, "json": json}
+    asked = {form: path for form, path in forms.items() if path is not None}
+    raise typer.Exit(
+        told(
+            results, baseline, asked, fail_on=_words(fail_on) or (), strict=strict, accepted=accepted,
+            merge_base=merge_base, exact=exact,
+        )
+    )  # fmt: skip
 
 
 @app.command()

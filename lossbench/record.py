@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 2
 LOG = "metrics.jsonl"
+TAIL = 1 << 16  # bytes that hold a line of any log
 SAMPLE = re.compile(r"[A-Z]2[A-Z]_(\d{6,})\.png")
 PACKAGES = (
     "lossbench",
@@ -215,6 +216,17 @@ def own_samples(directory: Path) -> dict[Path, int]:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the whole lines of a metrics.jsonl."""
     return [json.loads(line) for line in whole_lines(path)]
+
+
+def last_line(path: Path) -> dict[str, Any]:
+    """Return the last whole line of a metrics.jsonl, or nothing."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            found = json.loads(file.read().splitlines()[-1])
+    except (OSError, ValueError, LookupError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:

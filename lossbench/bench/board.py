@@ -1,25 +1,21 @@
-"""What a bench shows: what it will do, one live table while it does, and its verdicts."""
+"""What a bench shows of itself: what it will do, and one live table while it does."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
 
 from rich import box
 from rich.live import Live
-from rich.table import Column, Table
-from rich.text import Text
+from rich.table import Table
 
 from lossbench.bench.bench import Bench
 from lossbench.bench.cells import Cell
-from lossbench.bench.stats import MOST_SEEDS
 from lossbench.bench.suite import label
-from lossbench.screen import console, unit_of
+from lossbench.screen import console
 
-STYLES = {"improved": "bold green", "regressed": "bold red", "failed": "bold red", "missing": "red"}
 EVERY = 1.0  # seconds between two looks at the cells
 
 
@@ -126,109 +122,6 @@ def show_unavailable(reasons: Mapping[str, str]) -> None:
     """Print which metrics cannot be had here."""
     for name, reason in reasons.items():
         console.print(f"{name} will be unavailable: {reason}", soft_wrap=True, markup=False)
-
-
-def show_report(report: Mapping[str, Any]) -> None:
-    """Print the verdicts on the primary metrics, what else was measured, and what failed."""
-    for said in report.get("changed", ()):
-        console.print(f"Changed when values could be seen already: {said}", soft_wrap=True, markup=False)
-    for name in report["primary"]:
-        _show_primary(name, report)
-    others = [name for name in report["metrics"] if name not in report["primary"]]
-    if others:
-        console.print("\nOther metrics, means over seeds; no verdict is passed on them.", style="dim")
-        console.print(_means(report, others))
-    for name, metric in report["metrics"].items():
-        if metric["reason"]:
-            console.print(f"{name}: {metric['reason']}", soft_wrap=True, markup=False)
-    for cell in [cell for cell in report["cells"] if cell["status"] in ("failed", "diverged")]:
-        said = f"{cell['combination']} seed {cell['seed']} {cell['status']}: {cell['error']}"
-        console.print(said, soft_wrap=True, markup=False, emoji=False)
-    if missing := sum(cell["status"] == "missing" for cell in report["cells"]):
-        console.print(f"{missing} of {len(report['cells'])} runs are missing.")
-
-
-def _show_primary(name: str, report: Mapping[str, Any]) -> None:
-    metric = report["metrics"][name]
-    unit, factor = f" ({unit_of(metric)})" if unit_of(metric) else "", metric["shown"]
-    console.print(f"\n{name}{unit}, {metric['better']} is better", style="bold")
-    heads = ("mean", "seeds", "images", "worse by", "interval", "verdict")
-    table = Table(Column("combination", overflow="fold"), *heads, box=box.SIMPLE_HEAD)
-    for row in metric["rows"]:
-        verdict = Text(row.get("verdict") or "baseline", style=STYLES.get(row.get("verdict") or "", ""))
-        if row.get("verdict") == "inconclusive":
-            verdict.append(f", {_seeds(row)}", style="dim")
-        table.add_row(row["combination"], *_of(row, factor), *_worse(row), verdict)
-    again = metric["again"]
-    if again["values"]:
-        verdict = Text(again["verdict"], style="dim")
-        table.add_row(f"{report['baseline']}, other seeds", *_of(again, factor), *_worse(again), verdict)
-    for what, value in metric["beside"].items():
-        if value is not None:
-            table.add_row(what, f"{value * factor:.4g}", style="dim")
-    console.print(table)
-    level = f"{100 * report['level']:g} %"
-    console.print(
-        f"Intervals of {100 * metric['level']:.3g} % each hold together at {level}; margin {report['margin']}.",
-        style="dim",
-    )
-    if metric["attribution"]:
-        _show_attribution(metric, report)
-
-
-def _show_attribution(metric: Mapping[str, Any], report: Mapping[str, Any]) -> None:
-    """Print what each loss adds, mean over all orders of switching on, and what it costs."""
-    found, factor = metric["attribution"], metric["shown"]
-    seconds = (report["metrics"].get("cost/seconds_per_step", {}).get("attribution") or {}).get("shapley", {})
-    table = Table("loss", "Shapley value", f"interval, {100 * found['level']:g} %", "s a step", box=box.SIMPLE_HEAD)
-    for loss, each in found["shapley"].items():
-        low, high = each["low"], each["high"]
-        between = "" if low is None else f"{low * factor:+.3g} to {high * factor:+.3g}"
-        cost = f"{seconds[loss]['value']:+.3g}" if loss in seconds else ""
-        table.add_row(loss, f"{each['value'] * factor:+.3g}", between, cost)
-    console.print(table)
-    console.print(
-        f"What each loss adds to it, {metric['better']} is better; interactions are in the report.", style="dim"
-    )
-
-
-def _of(row: Mapping[str, Any], factor: float) -> tuple[str, str, str]:
-    """Return a row's mean, how many seeds it is of, and of how many images each of their values."""
-    images = " to ".join(dict.fromkeys(map(str, row["images"] or ())))
-    return _mean(row["values"], factor), str(len(row["values"])), images
-
-
-def _worse(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Return how much worse than the baseline, and its interval: as shares where there are any."""
-    if row.get("worse") is None:
-        return "", ""
-    keys = ("relative", "relative_low", "relative_high") if row["relative"] is not None else ("worse", "low", "high")
-    factor, unit = (100, " %") if row["relative"] is not None else (1, "")
-    middle, low, high = (row[key] for key in keys)
-    between = "" if low is None else f"{low * factor:+.3g} to {high * factor:+.3g}{unit}"
-    return f"{middle * factor:+.3g}{unit}", between
-
-
-def _seeds(row: Mapping[str, Any]) -> str:
-    if row["n"] < 2:
-        return "an interval needs two seeds"
-    return f"{row['seeds']} seeds would decide" if row["seeds"] else f"{MOST_SEEDS} seeds would not decide"
-
-
-def _means(report: Mapping[str, Any], names: Iterable[str]) -> Table:
-    combinations = [row["combination"] for row in next(iter(report["metrics"].values()))["rows"]]
-    heads = [Column(head, overflow="fold") for head in ("metric", "better", *combinations, "copy")]
-    table = Table(*heads, box=box.SIMPLE_HEAD)
-    for name in names:
-        metric = report["metrics"][name]
-        means = [_mean(row["values"], metric["shown"]) for row in metric["rows"]]
-        copy = metric["beside"]["copy"]
-        table.add_row(name, metric["better"], *means, "-" if copy is None else f"{copy * metric['shown']:.4g}")
-    return table
-
-
-def _mean(values: Sequence[float], factor: float) -> str:
-    return f"{sum(values) / len(values) * factor:.4g}" if values else "-"
 
 
 def _duration(seconds: float) -> str:

@@ -6,7 +6,6 @@ settings or images changed is another.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from lossbench.files import free_directory
 from lossbench.metrics import Metric
 from lossbench.outcome import identity
 from lossbench.prepare import Settled, settle
-from lossbench.record import LOG, read_record
+from lossbench.record import LOG, last_line, read_record
 from lossbench.registry import is_file
 
 SUITE = "suite.toml"
@@ -87,12 +86,7 @@ class Cell:
 
     def steps_done(self) -> int:
         """Return how far it is, by the last line of its log."""
-        try:
-            with (self.directory / LOG).open("rb") as file:
-                file.seek(max(0, file.seek(0, 2) - 4096))
-                return int(json.loads(file.read().splitlines()[-1])["step"])
-        except (OSError, ValueError, LookupError, TypeError):
-            return 0
+        return int(last_line(self.directory / LOG).get("step", 0))
 
 
 def meanings(metrics: Iterable[Metric]) -> Meanings:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, combinations
 from typing import Any, Literal
 
 from lossbench.bench.attribution import effects
 from lossbench.bench.cells import MEANING, Cell
-from lossbench.bench.stats import Comparison, compare, simultaneous
+from lossbench.bench.judging import Rule, Sample, beside, incomplete, sample
+from lossbench.bench.stats import simultaneous
 from lossbench.bench.suite import Combination, Suite, label, short
 from lossbench.errors import RunError
-from lossbench.record import read_record
+from lossbench.record import LOG, last_line, read_record
 
-SCHEMA = 1
+SCHEMA = 2
 COMPLAINT = "lossbench: "  # how the command line begins to say why it ended
+ASIDE = {  # of a run's settings: what does not decide what its values are values of, or is said elsewhere
+    "data.dir", "metrics", "observe", "plugins", "recipe", "train.device", "train.every", "train.keep", "train.seed",
+}  # fmt: skip
 Status = Literal["ok", "failed", "diverged", "missing"]
 Rows = Mapping[Combination, Sequence["Result"]]
 Values = dict[str, dict[str, Any]]  # "A2B/kid" -> value, n, unit, better, protocol, ...
@@ -34,7 +38,8 @@ class Result:
     error: str | None = None
     values: Values = field(default_factory=dict)
     beside: Mapping[str, Values] = field(default_factory=dict)  # copy, floor
-    facts: Mapping[str, Any] = field(default_factory=dict)  # seconds per step, memory, run_id, directory
+    facts: Mapping[str, Any] = field(default_factory=dict)  # run_id, directory, terms of the last step
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def results(cells: Iterable[Cell]) -> list[Result]:
@@ -43,7 +48,7 @@ def results(cells: Iterable[Cell]) -> list[Result]:
 
 
 def _result(cell: Cell) -> Result:
-    own = (cell.combination, cell.seed, cell.again)
+    own: tuple[Combination, int, bool] = (cell.combination, cell.seed, cell.again)
     try:
         record = read_record(cell.directory)
     except RunError as error:
@@ -53,14 +58,18 @@ def _result(cell: Cell) -> Result:
         return Result(*own, "missing")
     metrics = record.get("metrics", {})
     beside = {what: _flat(metrics, what) for what in ("copy", "floor")}
-    facts = {
-        "run_id": record["run_id"], "directory": cell.directory.name, "environment": record["environment"],
-    }  # fmt: skip
     values = _flat(metrics, "translation") | _costs(record)
     reason = record["error"]
     if record["status"] == "failed" and (said := _last_line(cell)).startswith(COMPLAINT):
         reason = said.removeprefix(COMPLAINT)  # a full disk has no place for it in the record
-    return Result(*own, record["status"], reason, values, beside, facts)
+    own_facts = {"run_id": record["run_id"], "directory": cell.directory.name, "terms": _last_terms(cell)}
+    return Result(*own, record["status"], reason, values, beside, own_facts, record)
+
+
+def _last_terms(cell: Cell) -> dict[str, float | None]:
+    """Return each raw term of the last step."""
+    line = last_line(cell.directory / LOG)
+    return {label: _finite(value) for label, value in line.get("raw", {}).items()}
 
 
 def _costs(record: Mapping[str, Any]) -> Values:
@@ -106,19 +115,64 @@ def report(suite: Suite, found: Sequence[Result]) -> dict[str, Any]:
     again = [one for one in found if one.again]
     primary = _primary(suite, names)
     others = len(chosen) - 1
+    machines = list(
+        {json.dumps(one.record["environment"]): one.record["environment"] for one in found if one.record}.values()
+    )
     return {
         "schema": SCHEMA,
+        **_about(found),
+        "suite": suite.toml(),
+        "environments": machines,
         "baseline": label(chosen[0]),
         "primary": primary,
         "level": suite.bench.level,
         "margin": suite.bench.margin,
         "pairing": suite.bench.pairing,
-        "cells": [_cell(one) for one in found],
+        "cells": [_cell(one) | _where(one, machines) for one in found],
         "metrics": {
             name: _metric(suite, name, rows, again, others * (len(primary) if name in primary else 1), name in primary)
             for name in names
         },
     }
+
+
+def _about(found: Sequence[Result]) -> dict[str, Any]:
+    """Return what all runs share, by the first that left a record: recipe, images, settings; and every loss."""
+    records = [one.record for one in found if one.record]
+    if not records:
+        return {"recipe": None, "dataset": None, "settings": {}, "losses": {}}
+    first, losses = records[0], _losses(records)
+    aside = {
+        "data.dir",
+        "metrics",
+        "observe",
+        "plugins",
+        "recipe",
+        "train.device",
+        "train.every",
+        "train.keep",
+        "train.seed",
+    }
+    settings = {
+        key: value for key, value in first["config"].items() if key not in aside and key.partition(".")[0] not in losses
+    }
+    return {"recipe": first["config"]["recipe"], "dataset": first["dataset"], "settings": settings, "losses": losses}
+
+
+def _losses(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the losses of any run by name: what they were given, and whose they are."""
+    found: dict[str, Any] = {}
+    for term in chain.from_iterable(record["objective"] for record in records):
+        way, _, name = term["term"].partition("/")
+        name = name.partition("/")[0].partition(":")[0]
+        facts = {key: term[key] for key in ("options", "distribution", "version", "sha256")}
+        found.setdefault(name, facts | {"weights": {}})["weights"][way] = term["weight"]
+    return found
+
+
+def _where(one: Result, machines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return where a run was computed, as a place among the environments."""
+    return {"environment": machines.index(one.record["environment"]) if one.record else None}
 
 
 def _primary(suite: Suite, names: Sequence[str]) -> list[str]:
@@ -131,7 +185,7 @@ def _primary(suite: Suite, names: Sequence[str]) -> list[str]:
 def _cell(one: Result) -> dict[str, Any]:
     values = {name: value["value"] for name, value in one.values.items()}
     own = {"combination": label(one.combination), "seed": one.seed, "again": one.again, "status": one.status}
-    return {**own, "error": one.error, "values": values, **one.facts}
+    return {**own, "plugins": list(one.combination), "error": one.error, "values": values, **one.facts}
 
 
 def _metric(
@@ -142,67 +196,43 @@ def _metric(
     meaning = next(one.values[name] for one in every if name in one.values)
     base, *others = rows
     level = simultaneous(suite.bench.level, comparisons)
-    judge = partial(compare, better=meaning["better"], margin=suite.margin, level=level)
-    mixed, paired = _incomparable(every, name), suite.bench.pairing == "seed"
-    baseline = _row(base, rows[base], name)
+    paired = suite.bench.pairing == "seed"
+    rule = Rule(meaning["better"], suite.margin, level, paired)
+    samples = {each: _sample(some, name) for each, some in rows.items()}
+    mixed = _incomparable(every, name)
     told = next(filter(None, (one.values[name].get("reason") for one in every if name in one.values)), "")
-    reason = mixed or told or _incomplete(baseline)
-    found = [_row(each, rows[each], name) | _compared(judge, rows[each], rows[base], name, paired) for each in others]
-    twin = _row(base, again, name) | _compared(judge, again, rows[base], name, paired=False)
+    reason = mixed or told or incomplete(label(base), samples[base])
+    found = [_row(each, rows[each], name) | beside(samples[each], samples[base], rule, reason) for each in others]
+    twin = beside(_sample(again, name), samples[base], replace(rule, paired=False), reason)
     return {
         **{key: meaning[key] for key in ("unit", "better", "shown", "protocol", "weights")},
         "level": level,
         "reason": reason or None,
-        "rows": [baseline, *(row | {"verdict": _verdict(row, reason) if judged else None} for row in found)],
-        "again": twin | {"verdict": _verdict(twin, reason)},
+        "rows": [_row(base, rows[base], name), *(row | ({} if judged else {"verdict": None}) for row in found)],
+        "again": _row(base, again, name) | twin,
         "beside": {what: _beside(every, what, name) for what in ("copy", "floor")},
         "attribution": None if mixed else _attribution(suite, rows, name),
     }
 
 
+def _sample(some: Iterable[Result], name: str) -> Sample:
+    return sample([_cell(one) for one in some], name)
+
+
 def _row(combination: Combination, some: Sequence[Result], name: str) -> dict[str, Any]:
-    """Return a combination's values, and the seeds that have none: a run that is whole may have nothing to measure."""
-    failed = [one.seed for one in some if one.status in ("failed", "diverged")]
-    missing = sorted({one.seed for one in some} - {*failed, *_seeds(some, name)})
-    counts = [one.values[name]["n"] for one in _measured(some, name)]
-    own = {"combination": label(combination), "values": _series(some, name), "cells": len(some)}
-    own |= {"images": [min(counts), max(counts)] if counts else None}
-    return {**own, "failed": failed, "missing": missing}
-
-
-def _incomplete(baseline: Mapping[str, Any]) -> str:
-    """Say why nothing can be compared with the baseline, if so."""
-    lost = [*baseline["failed"], *baseline["missing"]]
-    seeds = ", ".join(map(str, lost))
-    return f"nothing is compared with {baseline['combination']}, which has no value of seed {seeds}" if lost else ""
-
-
-def _verdict(row: Mapping[str, Any], reason: str) -> str:
-    """Return a comparison's verdict, unless runs are lost: what is left of them is no fair sample."""
-    lost = next((what for what in ("failed", "missing") if row[what]), "")
-    return lost or ("incomparable" if reason else str(row["verdict"]))
-
-
-def _compared(
-    judge: Callable[..., Comparison], some: Sequence[Result], base: Sequence[Result], name: str, paired: bool
-) -> dict[str, Any]:
-    """Return a group of cells beside the baseline's, seed by seed where both have the same."""
-    same = _seeds(some, name) == _seeds(base, name)
-    found = judge(_series(some, name), _series(base, name), paired=paired and same)
-    shares = {key: getattr(found, key) for key in ("relative", "relative_low", "relative_high")}
-    return asdict(found) | shares | ({} if same else {"correlation": None})
-
-
-def _measured(some: Iterable[Result], name: str) -> list[Result]:
-    return [one for one in some if one.status == "ok" and (one.values.get(name) or {}).get("value") is not None]
-
-
-def _seeds(some: Iterable[Result], name: str) -> list[int]:
-    return [one.seed for one in _measured(some, name)]
-
-
-def _series(some: Iterable[Result], name: str) -> list[float]:
-    return [one.values[name]["value"] for one in _measured(some, name)]
+    """Return a combination's values, and the seeds that have none."""
+    found = _sample(some, name)
+    measured = [one.values.get(name, {}) for one in some if one.status == "ok"]
+    counts = [value["n"] for value in measured if value.get("value") is not None]
+    return {
+        "combination": label(combination),
+        "values": found.values,
+        "seeds_measured": found.seeds,
+        "cells": len(some),
+        "images": [min(counts), max(counts)] if counts else None,
+        "failed": found.failed,
+        "missing": found.missing,
+    }
 
 
 def _incomparable(every: Iterable[Result], name: str) -> str:
@@ -221,15 +251,17 @@ def _beside(every: Iterable[Result], what: str, name: str) -> float | None:
 def _attribution(suite: Suite, rows: Rows, name: str) -> dict[str, Any] | None:
     """Return what each loss does, where every combination of those that vary was trained and measured."""
     everywhere = frozenset.intersection(*map(frozenset, rows)) | {suite.adversary}
-    values = {frozenset(each) - everywhere: _series(some, name) for each, some in rows.items() if _series(some, name)}
+    samples = {each: _sample(some, name) for each, some in rows.items()}
+    values = {frozenset(each) - everywhere: found.values for each, found in samples.items() if found.values}
     free = sorted(frozenset().union(*values))
     settings = {frozenset(on) for n in range(len(free) + 1) for on in combinations(free, n)}
     if not free or settings - set(values):
         return None
-    same = len({tuple(_seeds(some, name)) for some in rows.values()}) == 1
-    found = effects(values, level=suite.bench.level, paired=suite.bench.pairing == "seed" and same)
+    same = len({tuple(found.seeds) for found in samples.values()}) == 1
+    level = simultaneous(suite.bench.level, len(free))  # of all losses together
+    found = effects(values, level=level, paired=suite.bench.pairing == "seed" and same)
     return {
-        "level": suite.bench.level,
+        "level": level,
         "main": {short(loss): asdict(each) for loss, each in found.main.items()},
         "interactions": {label(pair): asdict(each) for pair, each in found.interactions.items()},
         "shapley": {short(loss): asdict(each) for loss, each in found.shapley.items()},

@@ -503,7 +503,7 @@ def test_the_command_line_from_nothing_with_real_processes(lossbench, tmp_path, 
     assert out.startswith(
         f"2 of 2 runs to do, 4 steps each, 1 at a time. Into {tmp_path / 'here'}\n1 of 2: cycle seed 0\n2 of 2: cycle seed 1\n"
     )
-    assert f"Every number: {tmp_path / 'here' / 'report.json'}\n" in out
+    assert f"Pictures, curves, every seed: lossbench report {tmp_path / 'here'} --html report.html\n" in out
     report = json.loads((tmp_path / "here" / "report.json").read_text("utf-8"))
     assert [cell["status"] for cell in report["cells"]] == ["ok", "ok"]
     assert read_toml(tmp_path / "here" / "suite.toml")["bench.combine"] == ["cycle"]

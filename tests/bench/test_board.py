@@ -1,4 +1,4 @@
-"""What a bench shows: how far it is, and of every number what it means."""
+"""What a bench shows of itself: what it will do, and how far it is."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 from rich.console import Console
 
 from lossbench.bench import board
-from lossbench.bench.board import Board, show_plan, show_report
+from lossbench.bench.board import Board, show_plan
 from lossbench.bench.cells import Cell
-from tests.bench.test_results import BASE, WORDS, Made, value, written
 
 
 @pytest.fixture(autouse=True)
@@ -21,98 +20,6 @@ def shown(monkeypatch):
     wide = Console(width=160, record=True, force_terminal=False)
     monkeypatch.setattr(board, "console", wide)
     return lambda: [" ".join(line.split()) for line in wide.export_text().splitlines() if line.strip()]
-
-
-@pytest.fixture
-def made(tmp_path):
-    bench = Made(tmp_path, "idt,tv", combine="add-one", primary="l1", margin="20%")
-    return bench.add("cycle", BASE, copy=0.25, floor=0.125).add("cycle", WORDS["improved"], again=True)
-
-
-def report(made, **others):
-    for combination, numbers in others.items():
-        made.add(combination.replace("_", "+"), numbers)
-    return made.report()
-
-
-# Verdicts ---------------------------------------------------------------------------------------------------------
-
-
-def test_verdicts_stand_beside_their_values_and_intervals(made, shown):
-    show_report(report(made, cycle_idt=WORDS["improved"], cycle_tv=WORDS["regressed"]))
-    lines = shown()
-    assert lines[0] == "A2B/l1 (of 2), lower is better"
-    assert lines[3] == "cycle 1 5 64 baseline"
-    assert lines[4].startswith("cycle+idt 0.5 5 64 -50 % -")
-    assert lines[4].endswith(" % improved")
-    assert lines[5].startswith("cycle+tv 1.5 5 64 +50 % +")
-    assert lines[5].endswith(" % regressed")
-    assert lines[6].startswith("cycle, other seeds 0.5 5 64 -50 %")
-    assert lines[7:9] == ["copy 0.25", "floor 0.125"]
-    assert lines[9] == "Intervals of 95 % each hold together at 90 %; margin 20%."
-
-
-def test_what_is_inconclusive_says_what_would_decide(made, shown):
-    row = report(made, cycle_idt=WORDS["inconclusive"], cycle_tv=[1.0])
-    show_report(row)
-    lines = shown()
-    seeds = row["metrics"]["A2B/l1"]["rows"][1]["seeds"]
-    assert seeds > 5
-    assert lines[4].endswith(f"inconclusive, {seeds} seeds would decide")
-    assert lines[5].endswith("inconclusive, an interval needs two seeds")
-    row["metrics"]["A2B/l1"]["rows"][1]["seeds"] = None
-    show_report(row)
-    assert any(line.endswith("inconclusive, 100 seeds would not decide") for line in shown())
-
-
-def test_people_read_values_in_their_unit_and_records_hold_them_as_they_are(made, shown, tmp_path):
-    kid = Made(tmp_path / "kid", "idt", combine="add-one")
-    for combination, number in (("cycle", 0.0123), ("cycle+idt", 0.0456)):
-        kid.add(combination, [value(number, unit="", shown=100.0)] * 2, metric="kid")
-    show_report(kid.report())
-    lines = shown()
-    assert lines[0] == "A2B/kid (x100), lower is better"
-    assert (lines[3], lines[4].split()[:2]) == ("cycle 1.23 2 64 baseline", ["cycle+idt", "4.56"])
-
-
-def test_other_metrics_bear_no_verdict(made, shown, tmp_path):
-    for number, name in enumerate(("cycle", "cycle+idt")):
-        for seed in range(2):
-            cell = Cell(tuple(name.split("+")), seed, f"{name}{seed}", tmp_path / "two" / f"{name}{seed}")
-            made.cells.append(written(cell, {"l1": 1.0, "psnr": value(20.0 + number, better="higher")}))
-    show_report(made.report())
-    lines = shown()
-    start = lines.index("Other metrics, means over seeds; no verdict is passed on them.")
-    assert lines[start + 1] == "metric better cycle cycle+idt cycle+tv copy"
-    assert "A2B/psnr higher 20 21 - -" in lines
-    assert not any("improved" in line for line in lines[start:])
-
-
-def test_what_was_lost_is_said_with_its_reason(made, shown):
-    made.add("cycle+idt", [1.0, None])
-    written(made.cells[-1], {}, status="failed", error="expected [B, C], and no [/red] :warning:")
-    show_report(report(made, cycle_tv=[1.0, None]))
-    lines = shown()
-    assert lines[4].endswith(" failed")
-    assert lines[5].endswith(" missing")
-    assert lines[-2:] == [
-        "cycle+idt seed 1 failed: expected [B, C], and no [/red] :warning:", "1 of 14 runs are missing.",
-    ]  # fmt: skip
-
-
-def test_a_metric_without_values_says_why(shown, tmp_path):
-    lost = Made(tmp_path, "idt", combine="add-one")
-    nothing = value(None, reason="fid-inception cannot be had.")
-    show_report(lost.add("cycle", [nothing] * 2).add("cycle+idt", [nothing] * 2).report())
-    lines = shown()
-    assert lines[3] == "cycle - 0 baseline"
-    assert lines[4] == "cycle+idt - 0 missing"
-    assert "A2B/l1: fid-inception cannot be had." in lines
-
-
-def test_before_anything_is_measured_there_is_something_to_show(shown, tmp_path):
-    show_report(Made(tmp_path, "idt", combine="add-one").add("cycle", [None]).report())
-    assert shown() == ["1 of 1 runs are missing."]
 
 
 # How far it is ----------------------------------------------------------------------------------------------------

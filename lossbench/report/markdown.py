@@ -1,0 +1,151 @@
+"""The report as a pull request's comment: the verdict first, what changed, the rest folded, 60 kB at most."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lossbench.report.answer import Answer
+from lossbench.report.questions import Row
+from lossbench.report.words import apart, error, machine, mean, more_seeds, number, short
+
+MOST = 60_000  # bytes; GitHub refuses more than 65 536 letters
+CUT = "More is in the HTML report: it does not fit into a comment."
+ROWS = 60  # of a table
+SIGNS = {
+    "regressed": "❌", "differs": "❌", "failed": "❌", "missing": "❌", "incomplete": "⚠️", "incomparable": "⚠️",
+    "improved": "✅", "ok": "✅", "passed": "✅", "unchanged": "✅", "inconclusive": "❔", "new": "🆕",
+}  # fmt: skip
+QUIET = ("ok", "inconclusive")
+LOST = ("failed", "missing", "incomparable")  # what is left of them is no fair sample
+WORD = re.compile(r"[\\`*{}\[\]<>|#~&@]|(?<!\w)_|_(?!\w)")
+
+
+def markdown(answer: Answer) -> str:
+    """Return the comment. Its first line, which is not shown, finds it again so that it is updated in its place."""
+    of = f"{answer.report['recipe']} on {(answer.report['dataset'] or {}).get('name')}"
+    head = f"<!-- lossbench: {_plain(of)} -->\n**{SIGNS[answer.word]} lossbench, {_plain(of)}: {answer.word}.** "
+    said = f"{head}{_plain(answer.sentence)}"
+    if answer.word == "unchanged":
+        return f"{said}\n"
+    parts = [f"{said}\n\n**What to do:** {answer.advice}" if answer.advice else said]
+    parts += [f"> {_plain(note)}" for note in answer.notes]
+    for part in _parts(answer):
+        fits = len("\n\n".join([*parts, part]).encode()) < MOST - len(CUT)
+        parts.append(part if fits else CUT)
+    return "\n\n".join(dict.fromkeys(parts)) + "\n"
+
+
+def _parts(answer: Answer) -> Iterator[str]:
+    """Yield what follows the verdict, what matters most first."""
+    rows = answer.losses if answer.change is None else answer.change
+    about = _losses_head(answer) if answer.change is None else "Each combination beside itself in the baseline"
+    if loud := [row for row in rows if row["verdict"] not in QUIET]:
+        yield f"{_plain(about)}:\n\n{_table(answer, loud)}"
+    if failures := answer.failures:
+        yield "Runs that failed or are missing:\n\n" + "\n".join(map(_failure, failures))
+    if answer.change is None and answer.earned:
+        yield _plain(answer.earned)
+    if quiet := [row for row in rows if row["verdict"] in QUIET]:
+        yield _folded(f"{len(quiet)} comparisons without a difference that can be told", _table(answer, quiet))
+    if answer.change is not None and answer.losses:
+        body = f"{_table(answer, answer.losses)}\n\n{_plain(answer.earned)}".rstrip()
+        yield _folded(f"Does a loss help? {_losses_head(answer)}", body)
+    yield _folded(
+        "All metrics, means over seeds (no verdict is passed on those that the suite did not name)", _all(answer)
+    )
+    yield _folded("Where, what and how to repeat it", _facts(answer))
+
+
+def _losses_head(answer: Answer) -> str:
+    return f"Each combination beside {answer.report['baseline']}, at this commit"
+
+
+def _folded(summary: str, body: str) -> str:
+    return f"<details><summary>{_plain(summary)}</summary>\n\n{body}\n\n</details>"
+
+
+def _failure(cell: Mapping[str, Any]) -> str:
+    reason = f": {cell['error']}" if cell["error"] else ""
+    return f"- {_plain(cell['combination'])} seed {cell['seed']} {cell['status']}{_plain(reason)}"
+
+
+def _table(answer: Answer, rows: Sequence[Row]) -> str:
+    if answer.exact is not None and rows and "values" not in rows[0]:
+        lines = [(row["combination"], row["metric"], _by(row), _verdict(row)) for row in rows]
+        return _lined(("combination", "farthest apart", "by", "verdict"), lines)
+    was = "was" if answer.change is rows or (answer.change and rows[0] in answer.change) else answer.report["baseline"]
+    found = []
+    for row in rows:
+        metric = answer.report["metrics"][row["metric"]]
+        both = (f"{mean(values, metric)} {error(values, metric)}" for values in (row["before"], row["values"]))
+        worse = "identical" if row["identical"] else "" if row["verdict"] in LOST else apart(row)
+        found.append((row["combination"], short(row["metric"], metric), *both, worse, _verdict(row)))
+    head = ("combination", "metric", f"{was}, mean ± s.e.", "is", "by (interval)", "verdict")
+    return _lined(head, found) + f"\n\n± is the standard error over seeds; intervals hold together at {_level(answer)}."
+
+
+def _by(row: Row) -> str:
+    return f"{row['apart']:.2g} of it" if row.get("apart") else ""
+
+
+def _verdict(row: Row) -> str:
+    more = [more_seeds(row)] if row["verdict"] == "inconclusive" else []
+    more += [f"accepted: {row['accepted']}"] if row["accepted"] else []
+    more += [row["reason"]] if row["reason"] else []
+    return "; ".join([f"{SIGNS[row['verdict']]} {row['verdict']}", *more])
+
+
+def _level(answer: Answer) -> str:
+    return f"{100 * answer.report['level']:g} %"
+
+
+def _lined(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows[:ROWS]]
+    table = "\n".join(f"| {' | '.join(_plain(cell) if cell != '---' else cell for cell in line)} |" for line in lines)
+    more = len(rows) - ROWS
+    return table if more <= 0 else f"{table}\n\n... and {more} more, which are in the HTML report."
+
+
+def _all(answer: Answer) -> str:
+    metrics = answer.report["metrics"]
+    combinations = [row["combination"] for row in next(iter(metrics.values()))["rows"]] if metrics else []
+    rows = [
+        [short(name, metric), *(mean(row["values"], metric) for row in metric["rows"]), *_beside(metric)]
+        for name, metric in metrics.items()
+    ]
+    return _lined(["metric", *combinations, "copy", "floor"], rows)
+
+
+def _beside(metric: Mapping[str, Any]) -> list[str]:
+    return [number(metric["beside"][what], metric) for what in ("copy", "floor")]
+
+
+def _facts(answer: Answer) -> str:
+    report = answer.report
+    data = report["dataset"] or {"name": None, "n": {}}
+    counts = ", ".join(f"{count} {side}" for side, count in data["n"].items())
+    machines = "\n".join(f"- {_plain(machine(each))}" for each in report["environments"])
+    protocols = "\n".join(
+        f"- {_plain(name)}: {_plain(metric['protocol'])}{_hashes(metric['weights'])}"
+        for name, metric in report["metrics"].items()
+    )
+    return (
+        f"{_plain(str(report['recipe']))} on {_plain(str(data['name']))} ({counts}), {len(report['cells'])} runs.\n\n"
+        f"{machines}\n\nMeasured by:\n\n{protocols}\n\n"
+        f"```console\nlossbench bench suite.toml\nlossbench run --config suite.toml --plugins "
+        f"{','.join(report['cells'][0]['plugins']) if report['cells'] else ''} --seed 0\n```\n\n"
+        f"```toml\n{report['suite'].strip()}\n```"
+    )
+
+
+def _hashes(weights: Mapping[str, str]) -> str:
+    return "".join(f", {name} {hash_[:8]}" for name, hash_ in weights.items())
+
+
+def _plain(text: str) -> str:
+    """Return text that markdown does not read anything into: strangers named the losses, and wrote the errors."""
+    return WORD.sub(
+        lambda found: f"&#{ord(found[0])};" if found[0] in "<>&@|`" else f"\\{found[0]}", " ".join(text.split())
+    )

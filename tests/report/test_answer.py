@@ -1,0 +1,316 @@
+"""What a report comes to: each verdict, each exit code, each sentence; and how often it is wrong."""
+
+from __future__ import annotations
+
+import copy
+import random
+
+import pytest
+
+from lossbench.bench.results import report as reported
+from lossbench.bench.results import results
+from lossbench.errors import OptionError
+from lossbench.report.accepted import read_accepted
+from lossbench.report.answer import answered
+from tests.bench.test_results import BASE, Made, value
+
+WORSE = [number * 1.5 for number in BASE]
+BETTER = [number * 0.5 for number in BASE]
+WIDE = [0.5, 1.9, 0.6, 1.4, 1.0]
+HARDLY = [1.1, 1.2, 1.0, 1.15, 1.05]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """Return a maker of reports: values by combination, of cycle by itself the usual ones."""
+    count = iter(range(100))
+
+    def make(**others):
+        made = Made(tmp_path / str(next(count)), "idt,tv", combine="add-one", primary="l1", margin="5%")
+        for combination, numbers in {"cycle": BASE, "cycle_idt": BASE, "cycle_tv": BASE, **others}.items():
+            if numbers is not None:
+                made.add(combination.replace("_", "+"), numbers)
+        return made.report()
+
+    return make
+
+
+def said(answer):
+    return answer.word, answer.exit_code
+
+
+# Does a loss help -------------------------------------------------------------------------------------------------
+
+
+def test_without_a_baseline_the_losses_decide(bench):
+    answer = answered(bench(cycle_idt=BETTER, cycle_tv=WORSE))
+    assert said(answer) == ("regressed", 1)
+    assert answer.sentence.startswith("Worse than cycle: cycle+tv, A2B/l1 50 % worse (")
+    assert "Better than cycle: cycle+idt, A2B/l1 50 % better (" in answer.sentence
+    assert answer.advice == "Leave these losses out, or lower their weights."
+    assert answer.change is None
+
+
+def test_a_loss_that_helps_passes(bench):
+    answer = answered(bench(cycle_idt=BETTER, cycle_tv=[number * 0.6 for number in BASE]))
+    assert said(answer) == ("passed", 0)
+    assert answer.sentence.startswith("Better than cycle: cycle+idt, A2B/l1 50 % better (")
+
+
+@pytest.mark.parametrize(("strict", "code"), [(False, 0), (True, 5)])
+def test_too_few_seeds_pass_unless_that_is_not_enough(bench, strict, code):
+    answer = answered(bench(cycle_idt=HARDLY), strict=strict)
+    (row,) = [row for row in answer.losses if row["combination"] == "cycle+idt"]
+    assert said(answer) == ("inconclusive", code)
+    assert "Too few seeds to tell: cycle+idt" in answer.sentence
+    assert row["seeds"] > 5
+    assert f"--seeds {row['seeds']}" in answer.advice
+
+
+def test_where_no_number_of_seeds_would_decide_that_is_the_advice(bench):
+    assert answered(bench(cycle_idt=WIDE, cycle_tv=WIDE)).advice.startswith("No number of seeds up to 100 would decide")
+
+
+def test_which_loss_earned_its_place(bench):
+    whole = bench(cycle_idt=BETTER, cycle_tv=WORSE)
+    assert answered(whole).earned == ""  # not every combination was trained
+    found = {"value": -0.5, "low": -0.6, "high": -0.4, "n": 5}
+    other, none = ({**found, "value": 0.5, "low": 0.4, "high": 0.6}, {**found, "low": -1.1, "high": 0.1})
+    shapley = {"idt": found, "tv": other, "gan": none}
+    whole["metrics"]["A2B/l1"]["attribution"] = {"level": 0.9, "main": {}, "interactions": {}, "shapley": shapley}
+    assert answered(whole).earned == (
+        "What each loss adds to A2B/l1, by Shapley value: Helps: idt (-0.5, -0.6 to -0.4); "
+        "Hurts: tv (0.5, 0.4 to 0.6); No evidence either way: gan (-0.5, -1.1 to 0.1)."
+    )
+
+
+def test_another_margin_and_another_metric_by_the_command_line_are_said(bench):
+    whole = bench(cycle_tv=WORSE)
+    answer = answered(whole, fail_on=["l1:60%"])
+    assert answer.word != "regressed"
+    assert answer.notes == ["The suite fixed A2B/l1 within 5%; --fail-on judges otherwise."]
+    assert answered(whole, fail_on=["A2B/l1:5%"]).notes == []
+    with pytest.raises(OptionError, match=r"--fail-on ll1: ll1 was not measured. Did you mean `l1`\? Measured: A2B/l1"):
+        answered(whole, fail_on=["ll1"])
+    with pytest.raises(OptionError, match="`x` is not a margin"):
+        answered(whole, fail_on=["l1:x"])
+
+
+# Did a change break it --------------------------------------------------------------------------------------------
+
+
+def test_the_same_bits_have_not_changed_whatever_their_noise(bench):
+    answer = answered(bench(cycle_idt=WIDE), bench(cycle_idt=WIDE))
+    assert said(answer) == ("unchanged", 0)
+    assert answer.sentence == "Nothing changed: 15 runs with the values of the baseline."
+
+
+def test_with_a_baseline_the_change_alone_decides(bench):
+    hurting = {"cycle_tv": WORSE}
+    answer = answered(bench(**hurting, cycle_idt=BETTER), bench(**hurting))
+    assert answer.exit_code == 0
+    assert "Better than the baseline: cycle+idt" in answer.sentence
+    assert {row["verdict"] for row in answer.losses} >= {"regressed"}  # shown, in its own table
+    broken = answered(bench(cycle_idt=WORSE), bench())
+    assert said(broken) == ("regressed", 1)
+    assert broken.sentence.startswith("Worse than the baseline: cycle+idt, A2B/l1 50 % worse (")
+    assert broken.advice == "Mend the change, or accept it with a reason and a date (--accepted FILE)."
+
+
+def test_a_combination_that_is_new_is_said_and_passes(bench):
+    before = bench(cycle_tv=None)
+    answer = answered(bench(), before)
+    (row,) = [row for row in answer.change if row["combination"] == "cycle+tv"]
+    assert (row["verdict"], row["reason"], answer.exit_code) == ("new", "the baseline does not have it", 0)
+
+
+def test_a_combination_that_is_gone_is_missing(bench):
+    answer = answered(bench(cycle_tv=None), bench())
+    (row,) = [row for row in answer.change if row["combination"] == "cycle+tv"]
+    assert (row["verdict"], row["reason"]) == ("missing", "only the baseline has it")
+    assert said(answer) == ("incomplete", 3)
+
+
+def test_a_run_that_is_missing_or_failed_is_incomplete(bench):
+    for lost in ([*BASE[:4], None],):
+        answer = answered(bench(cycle_idt=lost), bench())
+        assert said(answer) == ("incomplete", 3)
+        assert answer.sentence.startswith("1 run of 15 failed or missing.")
+        assert [cell["seed"] for cell in answer.failures] == [4]
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged"])
+def test_a_seed_that_diverged_is_in_no_mean(bench, status):
+    later = bench()
+    cell = next(cell for cell in later["cells"] if (cell["combination"], cell["seed"]) == ("cycle+idt", 2))
+    cell |= {"status": status, "error": "Step 3: not finite", "values": {}}
+    answer = answered(later, bench())
+    (row,) = [row for row in answer.change if row["combination"] == "cycle+idt"]
+    assert (row["verdict"], row["reason"], len(row["values"])) == ("failed", "seed 2", 4)
+    assert said(answer) == ("incomplete", 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "other", "reason"),
+    [
+        (("recipe",), "cut", "the recipe was cut, is cyclegan"),
+        (("dataset", "fingerprint"), "g", "the images are others: shapes then, shapes now"),
+        (("settings", "data.size"), 64, "data.size was 64, is 32"),
+        (("settings", "train.steps"), 9, "train.steps was 9, is None"),
+        (("metrics", "A2B/l1", "protocol"), "2", "A2B/l1 was measured by another protocol"),
+        (("metrics", "A2B/l1", "weights"), {"a": "b"}, "A2B/l1 was measured by another protocol"),
+        (("metrics", "A2B/l1", "reason"), "no weights", "no weights"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(bench, path, other, reason):
+    before = copy.deepcopy(bench())
+    *parents, last = path
+    place = before
+    for key in parents:
+        place = place[key]
+    place[last] = other
+    answer = answered(bench(), before)
+    assert said(answer) == ("incomparable", 4)
+    assert answer.sentence == f"Nothing can be said of cycle, cycle+idt, cycle+tv: {reason}."
+
+
+def test_a_baseline_without_the_metric_or_a_seed_is_incomparable(bench):
+    before = bench()
+    del before["metrics"]["A2B/l1"]
+    assert "the baseline has no A2B/l1" in answered(bench(), before).sentence
+    answer = answered(bench(), bench(cycle_idt=[*BASE[:4], None]))
+    assert said(answer) == ("incomparable", 4)
+    assert (
+        "cycle+idt: nothing is compared with cycle+idt of the baseline, which has no value of seed 4."
+        in answer.sentence
+    )
+
+
+def test_another_machine_and_another_base_are_notes(bench):
+    before = bench()
+    before["environments"][0] |= {"cpu": "two", "packages": {"torch": "2.0"}, "commit": "abc123"}
+    notes = answered(bench(), before, merge_base="def456").notes
+    assert notes == [
+        "Another processor: two then, one now.", "torch was 2.0, is None.",
+        "The baseline is of abc123, not of the merge base def456.",
+    ]  # fmt: skip
+    assert "merge base" not in " ".join(answered(bench(), before, merge_base="abc123ff").notes)
+
+
+# Accepted ---------------------------------------------------------------------------------------------------------
+
+ACCEPTED = """[[accepted]]
+combination = "cycle+idt"
+metric = "l1"
+up_to = "60%"
+reason = "sharper edges"
+date = 2026-01-31
+"""
+
+
+def test_a_regression_that_is_accepted_is_shown_and_counts_for_nothing(bench, tmp_path):
+    (tmp_path / "accepted.toml").write_text(ACCEPTED, "utf-8")
+    accepted = read_accepted(tmp_path / "accepted.toml")
+    answer = answered(bench(cycle_idt=WORSE), bench(), accepted=accepted)
+    assert answer.exit_code == 0
+    assert answer.sentence.count("Worse, and accepted: cycle+idt, A2B/l1 50 % worse") == 1
+    assert answer.change[1]["accepted"] == "sharper edges (2026-01-31, up to 60%)"
+    worse = answered(bench(cycle_idt=[2 * number for number in BASE]), bench(), accepted=accepted)
+    assert said(worse) == ("regressed", 1)
+    unneeded = answered(bench(), bench(), accepted=accepted)
+    assert unneeded.notes == ["Accepted and not needed: cycle+idt, l1, up to 60%. Take it out of the file."]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('reason = "sharper edges"\n', "", "reason: field required"),
+        ('"sharper edges"', '" "', "reason: value error, say why"),
+        ("2026-01-31", '"soon"', "date: input should be a valid date"),
+        ('"60%"', '"much"', "up_to: value error, `much` is not a margin"),
+        ('metric = "l1"', 'metrik = "l1"', "metric: field required"),
+        ("[[accepted]]", "[[accepted", "is not TOML"),
+        ("[[accepted]]", "[[acepted]]", "holds acepted, and may hold nothing but"),
+    ],
+)
+def test_an_acceptance_without_its_reason_or_date_is_refused(tmp_path, old, new, message):
+    (tmp_path / "accepted.toml").write_text(ACCEPTED.replace(old, new), "utf-8")
+    with pytest.raises(OptionError, match=message):
+        read_accepted(tmp_path / "accepted.toml")
+
+
+def test_a_file_of_acceptances_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(OptionError, match="no such file"):
+        read_accepted(tmp_path / "none.toml")
+
+
+# Exactly ----------------------------------------------------------------------------------------------------------
+
+
+def test_exactly_compares_every_value_and_term_of_each_run(bench):
+    before, later = bench(), bench()
+    later["cells"][0]["terms"] = {"A2B/cycle": 1.0 + 1e-12}
+    before["cells"][0]["terms"] = {"A2B/cycle": 1.0}
+    assert said(answered(later, before, exact=1e-9)) == ("passed", 0)
+    answer = answered(later, before, exact=1e-13)
+    assert said(answer) == ("differs", 1)
+    assert answer.sentence.startswith("Other values than the baseline: cycle, A2B/cycle by 1e-12 of it.")
+    del before["cells"][0]["terms"]["A2B/cycle"]
+    assert answered(later, before, exact=1.0).word == "differs"  # one of them has no such term
+    assert said(answered(later, later, exact=0)) == ("unchanged", 0)
+
+
+def test_exactly_leaves_costs_aside_and_needs_something_to_compare_with(bench):
+    later = bench()
+    later["cells"][0]["values"]["cost/seconds_per_step"] = 9.0
+    assert said(answered(later, bench(), exact=1e-9)) == ("unchanged", 0)
+    with pytest.raises(OptionError, match="Name it: --baseline FILE"):
+        answered(later, exact=1e-9)
+
+
+def test_exactly_a_run_that_is_lost_is_incomplete_and_other_settings_are_incomparable(bench):
+    before = bench()
+    assert said(answered(bench(cycle_idt=[*BASE[:4], None]), before, exact=1e-9)) == ("incomplete", 3)
+    before["settings"]["train.steps"] = 9
+    assert said(answered(bench(), before, exact=1e-9)) == ("incomparable", 4)
+
+
+# How often it is wrong --------------------------------------------------------------------------------------------
+
+SIMULATIONS = 2000
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Return a simulator: how often two reports of normal noise come to exit code 1."""
+    made = Made(tmp_path_factory.mktemp("drawn"), "idt", combine="cycle", margin="2%", primary="l1")
+    whole = reported(made.suite, results(made.add("cycle", BASE).cells))
+    draw = random.Random(0)
+
+    def report_of(mean, noise):
+        numbers = [draw.gauss(mean, noise) for _ in range(5)]
+        cells = [cell | {"values": {"A2B/l1": number}} for cell, number in zip(whole["cells"], numbers, strict=True)]
+        return whole | {"cells": cells}
+
+    def rate(mean, noise):
+        pairs = ((report_of(mean, noise), report_of(1.0, noise)) for _ in range(SIMULATIONS))
+        return sum(answered(later, before).exit_code == 1 for later, before in pairs) / SIMULATIONS
+
+    return rate
+
+
+def test_a_planted_regression_of_a_tenth_is_named_with_exit_code_1(drawn):
+    assert drawn(1.10, 0.03) > 0.99
+
+
+def test_noise_alone_passes_as_often_as_said(drawn):
+    alarms = drawn(1.0, 0.03)
+    assert 0.02 < alarms < 0.065  # of .05 2000 draws are within .0145, 99.7 % of the time
+
+
+def test_a_value_of_another_unit_is_said_in_it(tmp_path):
+    made = Made(tmp_path, "idt", combine="add-one", primary="kid")
+    for combination, number in (("cycle", 0.0), ("cycle+idt", 0.02)):
+        made.add(combination, [value(number + seed * 1e-6, unit="", shown=100.0) for seed in range(3)], metric="kid")
+    answer = answered(made.report())
+    assert "cycle+idt, A2B/kid" in answer.sentence
