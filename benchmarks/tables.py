@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from combination_tables import COMBINATIONS  # type: ignore[import-not-found]  # the script's own folder
 from reference import REFERENCE, markdown  # type: ignore[import-not-found]  # the script's own folder
 
 from lossbench.bench.stats import contrast
@@ -36,6 +37,7 @@ PAGES = (
     "docs/measuring.md",
     "docs/observers.md",
     "docs/recipes.md",
+    "docs/report.md",
     "docs/reference.md",
     "docs/results.md",
     "docs/weights.md",
@@ -427,29 +429,33 @@ def _load(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
 
 
-TABLES: dict[str, Callable[[], str]] = REFERENCE | {
-    each.__name__: each
-    for each in (
-        losses,
-        seeds,
-        every_seed,
-        circularity_accuracy,
-        circularity_cost,
-        emoji,
-        error_rates,
-        mutants,
-        parity,
-        facades_photos,
-        facades_labels,
-        style,
-        step,
-        observers,
-        observers_cost,
-        kills,
-        fuzz,
-        data,
-    )
-}
+TABLES: dict[str, Callable[[], str]] = (
+    REFERENCE
+    | COMBINATIONS
+    | {
+        each.__name__: each
+        for each in (
+            losses,
+            seeds,
+            every_seed,
+            circularity_accuracy,
+            circularity_cost,
+            emoji,
+            error_rates,
+            mutants,
+            parity,
+            facades_photos,
+            facades_labels,
+            style,
+            step,
+            observers,
+            observers_cost,
+            kills,
+            fuzz,
+            data,
+        )
+    }
+)
 
 if __name__ == "__main__":
     main()

@@ -3,7 +3,8 @@
 CHANGELOG.md and CONTRIBUTING.md become pages, and so do notebooks, with what they print. A link that leads out of docs/
 leads to such a page, or, where there is none (sources, results), becomes what it says. So one text serves both, and the
 strict build finds links that are wrong. A table of up to four columns, or with formulas, has its headings in each cell,
-so that pages.css can stack it on a phone.
+so that pages.css can stack it on a phone. Each committed report of a bench becomes the page that `lossbench report
+--html` makes of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
+from lossbench.report.answer import answered
+from lossbench.report.page import page
+from lossbench.report.schema import read_report
+
 ROOT = Path(__file__).parent.parent
 PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "README.md": "index.md"}
 STACKED = (3, 4)  # columns
@@ -27,9 +32,12 @@ def on_files(files: Files, config: Any) -> Files:
     for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
         files.remove(file)
         files.append(File.generated(config, file.src_uri.replace(".ipynb", ".md"), content=_told(file.abs_src_path)))
-    for name, page in PAGES.items():
-        if not (ROOT / "docs" / page).exists():
-            files.append(File.generated(config, page, abs_src_path=str(ROOT / name)))
+    for path in sorted((ROOT / "benchmarks" / "results").glob("bench-*.json")):
+        name = f"reports/{path.stem.removeprefix('bench-')}.html"
+        files.append(File.generated(config, name, content=page(answered(read_report(path)))))
+    for name, told in PAGES.items():
+        if not (ROOT / "docs" / told).exists():
+            files.append(File.generated(config, told, abs_src_path=str(ROOT / name)))
     return files
 
 

@@ -283,6 +283,10 @@ def report(
     exact: Annotated[
         float | None, Option(min=0, help="Compare every value run by run, to this relative difference.")
     ] = None,
+    title: Annotated[
+        str | None,
+        Option(help="What it is called; a pull request has one comment of each. (default: recipe and images)"),
+    ] = None,
     markdown: Annotated[Path | None, Option(help="Write a pull request's comment. - prints it.")] = None,
     html: Annotated[Path | None, Option(help="Write one page that opens without a network.")] = None,
     junit: Annotated[Path | None, Option(help="Write JUnit XML.")] = None,
@@ -296,7 +300,7 @@ def report(
     raise typer.Exit(
         told(
             results, baseline, asked, fail_on=_words(fail_on) or (), strict=strict, accepted=accepted,
-            merge_base=merge_base, exact=exact,
+            merge_base=merge_base, exact=exact, title=title,
         )
     )  # fmt: skip
 
@@ -558,8 +562,16 @@ def weights_path(name: Annotated[str, Named]) -> None:
 
 
 @app.command()
-def show(run: Annotated[Path, Argument(help="A run's directory.")]) -> None:
-    """Show a run's objective and its closing table."""
+def show(
+    run: Annotated[Path, Argument(help="A run's directory.")],
+    html: Annotated[Path | None, Option(help="Write one page that opens without a network.")] = None,
+) -> None:
+    """Show a run's objective and its closing table, or make a page of it."""
     from lossbench.record import read_record
 
     show_record(read_record(run), run)
+    if html is not None:
+        from lossbench.files import write_bytes
+        from lossbench.report.page import run_page
+
+        write_bytes(html, run_page(run).encode())

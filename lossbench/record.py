@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 2
 LOG = "metrics.jsonl"
+OWN = Path(__file__).resolve().parent.parent
 TAIL = 1 << 16  # bytes that hold a line of any log
 SAMPLE = re.compile(r"[A-Z]2[A-Z]_(\d{6,})\.png")
 PACKAGES = (
@@ -257,14 +258,13 @@ def peak_memory(device: torch.device) -> float | None:
     return used / 1e6 if sys.platform == "darwin" else used * 1024 / 1e6
 
 
-def commit() -> dict[str, Any]:
-    """Return the commit of lossbench's own checkout and whether it was changed since; None when installed."""
-    here = Path(__file__).resolve().parent.parent
-    if not (here / ".git").exists():
+def commit(folder: Path = OWN) -> dict[str, Any]:
+    """Return the commit of a checkout, by itself lossbench's own, and whether it was changed; None without one."""
+    if folder == OWN and not (OWN / ".git").exists():  # installed, beneath somebody else's checkout perhaps
         return {"commit": None, "dirty": None}
     try:
-        head = _git(here, "rev-parse", "HEAD")
-        return {"commit": head, "dirty": bool(_git(here, "status", "--porcelain", "--untracked-files=no"))}
+        head = _git(folder, "rev-parse", "HEAD")
+        return {"commit": head, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
 

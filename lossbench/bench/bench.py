@@ -28,6 +28,7 @@ from lossbench.files import held, write_bytes, write_json
 from lossbench.hookspecs import Recipe
 from lossbench.metrics import require, unavailable
 from lossbench.prepare import Settled, anywhere, prepare, source_of, words_of
+from lossbench.record import commit
 from lossbench.registry import is_file, listing, load
 
 REPORT = "report.json"
@@ -162,7 +163,7 @@ def go(bench: Bench, executor: Executor, tick: Callable[[Bench, Sequence[Cell]],
 
 def judged(bench: Bench, changed: Sequence[str] = ()) -> dict[str, Any]:
     """Return the report of what is there, and keep it; ``changed``: what was not fixed before values could be seen."""
-    found = report(bench.suite, results(bench.cells)) | {"changed": [*changed]}
+    found = report(bench.suite, results(bench.cells)) | {"changed": [*changed], "project": commit(Path.cwd())}
     write_json(bench.out / REPORT, found)
     return found
 

@@ -28,6 +28,7 @@ class Board:
         self.began, self.looked = time.monotonic(), -math.inf
         self.done = {cell for cell in bench.cells if bench.done(cell)}
         self.before = len(self.done)
+        self.running: Sequence[Cell] = ()
         self.live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Board:
@@ -37,7 +38,8 @@ class Board:
 
     def __exit__(self, *error: object) -> None:
         self.live.stop()
-        self._look(())
+        if error[0] is None:  # one that is interrupted says so itself
+            self._look(())
 
     def tick(self, bench: Bench, running: Sequence[Cell]) -> None:
         """Look at the cells and draw, about once a second; without a terminal a line for each that ends."""
@@ -56,6 +58,10 @@ class Board:
                 self.done.add(cell)
                 if not console.is_terminal:
                     console.print(f"{len(self.done)} of {len(self.bench.cells)}: {cell.name}", soft_wrap=True)
+            elif cell in self.running:
+                said = cell.last_words() or "it was killed"
+                console.print(f"{cell.name} did not end: {said}", soft_wrap=True, markup=False, emoji=False)
+        self.running = tuple(running)
 
     def _table(self, bench: Bench, running: Sequence[Cell]) -> Table:
         left = self._left(bench, running)

@@ -84,6 +84,14 @@ class Cell:
         suite = self.directory.parent.parent / SUITE
         return [*RUN, "run", "--config", str(suite), "--plugins", ",".join(self.combination), "--seed", str(self.seed)]
 
+    def last_words(self) -> str:
+        """Return the last line that it printed."""
+        try:
+            lines = self.log.read_text("utf-8", "replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
     def steps_done(self) -> int:
         """Return how far it is, by the last line of its log."""
         return int(last_line(self.directory / LOG).get("step", 0))

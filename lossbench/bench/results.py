@@ -52,7 +52,7 @@ def _result(cell: Cell) -> Result:
     try:
         record = read_record(cell.directory)
     except RunError as error:
-        said = str(error) if (cell.directory / "run.json").exists() else _last_line(cell).removeprefix(COMPLAINT)
+        said = str(error) if (cell.directory / "run.json").exists() else cell.last_words().removeprefix(COMPLAINT)
         return Result(*own, "failed", said) if said else Result(*own, "missing")
     if record["run_id"] != cell.run_id:
         return Result(*own, "missing")
@@ -60,7 +60,7 @@ def _result(cell: Cell) -> Result:
     beside = {what: _flat(metrics, what) for what in ("copy", "floor")}
     values = _flat(metrics, "translation") | _costs(record)
     reason = record["error"]
-    if record["status"] == "failed" and (said := _last_line(cell)).startswith(COMPLAINT):
+    if record["status"] == "failed" and (said := cell.last_words()).startswith(COMPLAINT):
         reason = said.removeprefix(COMPLAINT)  # a full disk has no place for it in the record
     own_facts = {"run_id": record["run_id"], "directory": cell.directory.name, "terms": _last_terms(cell)}
     return Result(*own, record["status"], reason, values, beside, own_facts, record)
@@ -82,15 +82,6 @@ def _costs(record: Mapping[str, Any]) -> Values:
     }
     same = {"better": "lower", "shown": 1.0, "protocol": where, "weights": {}, "sha256": ""}
     return {name: each | same for name, each in spent.items() if each["value"] is not None}
-
-
-def _last_line(cell: Cell) -> str:
-    """Return the last line that a cell printed."""
-    try:
-        lines = cell.log.read_text("utf-8", "replace").split("\n")
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _flat(metrics: Mapping[str, Any], what: str) -> Values:

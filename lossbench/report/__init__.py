@@ -26,6 +26,7 @@ def told(
     accepted: Path | None = None,
     merge_base: str | None = None,
     exact: float | None = None,
+    title: str | None = None,
 ) -> int:
     """Write a report in each form that is asked for, show it on the terminal, and return the exit code.
 
@@ -37,7 +38,7 @@ def told(
         found |= evidence(found, results / CELLS)
     answer = answered(
         found, None if baseline is None else read_baseline(baseline), fail_on=fail_on, strict=strict,
-        accepted=read_accepted(accepted) if accepted else (), merge_base=merge_base, exact=exact,
+        accepted=read_accepted(accepted) if accepted else (), merge_base=merge_base, exact=exact, title=title,
     )  # fmt: skip
     for form, path in forms.items():
         text = _text(form, answer, strict)

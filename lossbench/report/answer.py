@@ -7,29 +7,37 @@ something: each combination beside itself in another report. The second decides 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
 from lossbench.bench.stats import Margin
 from lossbench.errors import OptionError, near_miss
 from lossbench.report.accepted import Accepted, accept, unused
 from lossbench.report.questions import Gate, Report, Row, beside_baseline, beside_before, exactly
-from lossbench.report.words import apart, listed, number, plural
+from lossbench.report.sentences import Facts, advice, commit_of, compared, earned, headline, sentence
+from lossbench.report.words import listed
 
-Word = Literal["regressed", "differs", "incomparable", "incomplete", "inconclusive", "passed", "unchanged"]
+Word = Literal["regressed", "differs", "incomparable", "incomplete", "improved", "inconclusive", "passed", "unchanged"]
+LOST = {"failed", "missing"}
 CODES: Mapping[Word, int] = {"regressed": 1, "differs": 1, "incomparable": 4, "incomplete": 3}
 STRICT = 5  # inconclusive, where that is not enough
 
 
 @dataclass(frozen=True)
 class Answer:
-    """All that the forms of a report say; ``losses`` and ``change`` are the rows of the two questions."""
+    """All that the forms of a report say; ``losses`` and ``change`` are the rows of the two questions.
 
+    ``headline`` is ``word`` in the language of the question, ``compared`` says what stands beside what.
+    """
+
+    title: str
     report: Report
     gates: Sequence[Gate]
     losses: Sequence[Row]
     change: Sequence[Row] | None
     word: Word
+    headline: str
+    compared: str
     sentence: str
     advice: str
     exit_code: int
@@ -45,7 +53,19 @@ class Answer:
     def json(self) -> dict[str, Any]:
         """Return the report with its answer."""
         own = {
-            key: getattr(self, key) for key in ("word", "sentence", "advice", "earned", "exit_code", "notes", "exact")
+            key: getattr(self, key)
+            for key in (
+                "title",
+                "word",
+                "headline",
+                "compared",
+                "sentence",
+                "advice",
+                "earned",
+                "exit_code",
+                "notes",
+                "exact",
+            )
         }
         gates = [{"metric": gate.metric, "margin": str(gate.margin)} for gate in self.gates]
         return {**self.report, "answer": {**own, "gates": gates, "losses": self.losses, "change": self.change}}
@@ -60,6 +80,7 @@ def answered(
     accepted: Sequence[Accepted] = (),
     merge_base: str | None = None,
     exact: float | None = None,
+    title: str | None = None,
 ) -> Answer:
     """Judge a report, beside another if there is one.
 
@@ -71,6 +92,7 @@ def answered(
         accepted: regressions that do not count.
         merge_base: the commit that the baseline should be of.
         exact: in the place of statistics, the relative difference that every value and term may have.
+        title: what it is called; of one title there is one comment. By itself recipe and images.
 
     Raises:
         OptionError: a metric that was not measured, an exact comparison with nothing.
@@ -86,9 +108,14 @@ def answered(
     accept(rows, accepted)
     notes = [*_rules(report, gates, fail_on), *_others(report, baseline, merge_base), *unused(rows, accepted)]
     word = _word(report, rows, asked=change is not None)
-    made = Answer(report, gates, losses, change, word, "", "", 0, notes, _earned(report, gates), exact)
-    code = CODES.get(made.word, STRICT if strict and made.word == "inconclusive" else 0)
-    return replace(made, exit_code=code, sentence=_sentence(made, rows), advice=_advice(made, rows))
+    unsure = strict and any(row["verdict"] == "inconclusive" for row in rows)
+    facts = Facts(report, baseline, gates, rows, exact)
+    return Answer(
+        title=title or f"{report['recipe']} on {(report['dataset'] or {}).get('name')}",
+        report=report, gates=gates, losses=losses, change=change, word=word, headline=headline(facts, word),
+        compared=compared(facts), sentence=sentence(facts, word), advice=advice(facts, word),
+        exit_code=CODES.get(word, STRICT if unsure else 0), notes=notes, earned=earned(report, gates), exact=exact,
+    )  # fmt: skip
 
 
 def gates_of(report: Report, words: Sequence[str]) -> list[Gate]:
@@ -132,108 +159,17 @@ def _others(report: Report, baseline: Report | None, merge_base: str | None) -> 
         now, before = ({each["packages"].get(package) for each in some["environments"]} for some in (report, baseline))
         if now != before:
             yield f"{package} was {listed(sorted(map(str, before)))}, is {listed(sorted(map(str, now)))}."
-    commits = {str(each.get("commit") or "") for each in baseline["environments"]}
-    if merge_base and any(
-        not merge_base.startswith(commit) and not commit.startswith(merge_base) for commit in commits
-    ):
-        said = listed([commit[:10] or "an installed version" for commit in sorted(commits)])
-        yield f"The baseline is of {said}, not of the merge base {merge_base[:10]}."
+    commit = commit_of(baseline)
+    if merge_base and not (commit and (merge_base.startswith(commit) or commit.startswith(merge_base))):
+        yield f"The baseline is of {commit[:10] or 'an unknown commit'}, not of the merge base {merge_base[:10]}."
 
 
 def _word(report: Report, rows: Sequence[Row], *, asked: bool) -> Word:
     verdicts = {row["verdict"] for row in rows if not row["accepted"]}
-    if "regressed" in verdicts:
-        return "regressed"
-    if "differs" in verdicts:
-        return "differs"
-    if "incomparable" in verdicts:
-        return "incomparable"
-    if {"failed", "missing"} & verdicts or any(cell["status"] != "ok" for cell in report["cells"]):
+    if found := next((word for word in ("regressed", "differs", "incomparable") if word in verdicts), None):
+        return cast(Word, found)
+    if LOST & verdicts or any(cell["status"] != "ok" for cell in report["cells"]):
         return "incomplete"
-    if "inconclusive" in verdicts:
-        return "inconclusive"
-    return "unchanged" if asked and rows and all(row["identical"] for row in rows) else "passed"
-
-
-def _sentence(made: Answer, rows: Sequence[Row]) -> str:
-    against = made.report["baseline"] if made.change is None else "the baseline"
-    by: dict[str, list[Row]] = {}
-    for row in rows:
-        by.setdefault("accepted" if row["accepted"] else row["verdict"], []).append(row)
-    count = len(made.report["cells"])
-    lost = sum(cell["status"] != "ok" for cell in made.report["cells"])
-    if made.word == "unchanged":
-        within = f" to {made.exact:g}" if made.exact is not None else ""
-        return f"Nothing changed: {plural(count, 'run')} with the values of the baseline{within}."
-    parts = []
-    if some := by.get("regressed"):
-        parts.append(f"Worse than {against}: {_named(some)}.")
-    if some := by.get("differs"):
-        parts.append(f"Other values than {against}: {_differing(some)}.")
-    if some := by.get("incomparable"):
-        parts.append(f"Nothing can be said of {_names(some)}: {some[0]['reason']}.")
-    if lost:
-        parts.append(f"{plural(lost, 'run')} of {count} failed or missing.")
-    if some := by.get("accepted"):
-        parts.append(f"Worse, and accepted: {_named(some)}.")
-    if some := by.get("improved"):
-        parts.append(f"Better than {against}: {_named(some)}.")
-    if made.change is not None and made.word in ("inconclusive", "passed"):
-        parts.insert(0, f"No regression in {plural(len(rows), 'comparison')}.")
-    if some := by.get("inconclusive"):
-        parts.append(f"Too few seeds to tell: {_names(some)}.")
-    if (some := by.get("ok")) and made.word != "passed":
-        parts.append(f"{plural(len(some), 'comparison')} ok.")
-    if not rows:
-        parts.append("There is one combination, so nothing to compare.")
-    return " ".join(filter(None, parts)) or f"No worse than {against} in {plural(len(rows), 'comparison')}."
-
-
-def _named(rows: Sequence[Row]) -> str:
-    return listed([f"{row['combination']}, {row['metric']} {apart(row)}" for row in rows], between="; ")
-
-
-def _names(rows: Sequence[Row]) -> str:
-    return listed(list(dict.fromkeys(row["combination"] for row in rows)))
-
-
-def _differing(rows: Sequence[Row]) -> str:
-    said = [f"{row['combination']}, {row['metric']} by {row['apart']:.2g} of it" for row in rows]
-    return listed(said, between="; ")
-
-
-def _advice(made: Answer, rows: Sequence[Row]) -> str:
-    match made.word:
-        case "regressed" if made.change is None:
-            return "Leave these losses out, or lower their weights."
-        case "regressed":
-            return "Mend the change, or accept it with a reason and a date (--accepted FILE)."
-        case "differs":
-            return "If that is meant, make a new baseline; if not, the change does more than it should."
-        case "incomparable":
-            return "Make a baseline with these settings, at the commit that this one is compared with."
-        case "incomplete":
-            return "Mend what the reasons say and run the bench again: what is finished does not run again."
-        case "inconclusive":
-            enough = [row["seeds"] for row in rows if row["verdict"] == "inconclusive" and row["seeds"]]
-            return f"For more verdicts run {max(enough)} seeds (--seeds {max(enough)})." if enough else (
-                "No number of seeds up to 100 would decide: the difference is as small as the margin, or there is none."
-            )  # fmt: skip
-        case _:
-            return "Nothing to do." if made.change is not None else ""
-
-
-def _earned(report: Report, gates: Sequence[Gate]) -> str:
-    """Say which losses earned their place, by their Shapley values for the first metric that decides."""
-    if not gates or not (found := report["metrics"][gates[0].metric]["attribution"]):
-        return ""
-    metric = report["metrics"][gates[0].metric]
-    sides: dict[str, list[str]] = {"Helps": [], "Hurts": [], "No evidence either way": []}
-    for loss, each in found["shapley"].items():
-        sign = 1 if metric["better"] == "higher" else -1
-        clear = each["low"] is not None and each["low"] * each["high"] > 0
-        side = ("Helps" if each["value"] * sign > 0 else "Hurts") if clear else "No evidence either way"
-        between = "" if each["low"] is None else f", {number(each['low'], metric)} to {number(each['high'], metric)}"
-        sides[side].append(f"{loss} ({number(each['value'], metric)}{between})")
-    said = "; ".join(f"{side}: {', '.join(some)}" for side, some in sides.items() if some)
-    return f"What each loss adds to {gates[0].metric}, by Shapley value: {said}."
+    if asked and rows and all(row["identical"] for row in rows):
+        return "unchanged"
+    return cast(Word, next((word for word in ("improved", "inconclusive") if word in verdicts), "passed"))

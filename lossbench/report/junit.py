@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from lossbench.errors import printable
 from lossbench.report.answer import Answer
 from lossbench.report.questions import Row
-from lossbench.report.words import apart, more_seeds
+from lossbench.report.words import apart, more_seeds, percent
 
 FAILURES = ("regressed", "differs")
 ERRORS = ("failed", "missing", "incomparable")
@@ -49,7 +49,7 @@ def _kind(row: Row, strict: bool) -> str:
 
 
 def _said(row: Row) -> str:
-    by = f"{row['apart']:.2g} of it apart" if row.get("apart") else apart(row)
+    by = f"{percent(row['apart'])} apart" if row.get("apart") else apart(row)
     more = more_seeds(row) if row["verdict"] == "inconclusive" else ""
     return ", ".join(filter(None, (row["verdict"], by, row["reason"], more)))
 

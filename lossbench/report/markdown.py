@@ -8,7 +8,7 @@ from typing import Any
 
 from lossbench.report.answer import Answer
 from lossbench.report.questions import Row
-from lossbench.report.words import apart, error, machine, mean, more_seeds, number, short
+from lossbench.report.words import apart, error, machine, mean, more_seeds, number, percent, short
 
 MOST = 60_000  # bytes; GitHub refuses more than 65 536 letters
 CUT = "More is in the HTML report: it does not fit into a comment."
@@ -24,12 +24,11 @@ WORD = re.compile(r"[\\`*{}\[\]<>|#~&@]|(?<!\w)_|_(?!\w)")
 
 def markdown(answer: Answer) -> str:
     """Return the comment. Its first line, which is not shown, finds it again so that it is updated in its place."""
-    of = f"{answer.report['recipe']} on {(answer.report['dataset'] or {}).get('name')}"
-    head = f"<!-- lossbench: {_plain(of)} -->\n**{SIGNS[answer.word]} lossbench, {_plain(of)}: {answer.word}.** "
-    said = f"{head}{_plain(answer.sentence)}"
+    head = f"<!-- lossbench: {_plain(answer.title)} -->\n"
+    head += f"**{SIGNS[answer.word]} lossbench, {_plain(answer.title)}: {answer.headline}.** {_plain(answer.sentence)}"
     if answer.word == "unchanged":
-        return f"{said}\n"
-    parts = [f"{said}\n\n**What to do:** {answer.advice}" if answer.advice else said]
+        return f"{head} {_plain(answer.compared)}\n"
+    parts = [head, *([f"**What to do:** {_plain(answer.advice)}"] if answer.advice else []), _plain(answer.compared)]
     parts += [f"> {_plain(note)}" for note in answer.notes]
     for part in _parts(answer):
         fits = len("\n\n".join([*parts, part]).encode()) < MOST - len(CUT)
@@ -41,14 +40,15 @@ def _parts(answer: Answer) -> Iterator[str]:
     """Yield what follows the verdict, what matters most first."""
     rows = answer.losses if answer.change is None else answer.change
     about = _losses_head(answer) if answer.change is None else "Each combination beside itself in the baseline"
-    if loud := [row for row in rows if row["verdict"] not in QUIET]:
+    loud = [row for row in rows if row["verdict"] not in QUIET]
+    if loud and not all(row["verdict"] == "incomparable" for row in rows):  # of which the sentence says all
         yield f"{_plain(about)}:\n\n{_table(answer, loud)}"
     if failures := answer.failures:
         yield "Runs that failed or are missing:\n\n" + "\n".join(map(_failure, failures))
     if answer.change is None and answer.earned:
         yield _plain(answer.earned)
     if quiet := [row for row in rows if row["verdict"] in QUIET]:
-        yield _folded(f"{len(quiet)} comparisons without a difference that can be told", _table(answer, quiet))
+        yield _folded(f"{len(quiet)} comparisons that are ok or inconclusive", _table(answer, quiet))
     if answer.change is not None and answer.losses:
         body = f"{_table(answer, answer.losses)}\n\n{_plain(answer.earned)}".rstrip()
         yield _folded(f"Does a loss help? {_losses_head(answer)}", body)
@@ -74,20 +74,28 @@ def _failure(cell: Mapping[str, Any]) -> str:
 def _table(answer: Answer, rows: Sequence[Row]) -> str:
     if answer.exact is not None and rows and "values" not in rows[0]:
         lines = [(row["combination"], row["metric"], _by(row), _verdict(row)) for row in rows]
-        return _lined(("combination", "farthest apart", "by", "verdict"), lines)
+        return _lined(("combination", "largest difference", "by", "verdict"), lines)
     was = "was" if answer.change is rows or (answer.change and rows[0] in answer.change) else answer.report["baseline"]
     found = []
     for row in rows:
         metric = answer.report["metrics"][row["metric"]]
-        both = (f"{mean(values, metric)} {error(values, metric)}" for values in (row["before"], row["values"]))
+        both = (_mean(values, metric, row) for values in (row["before"], row["values"]))
         worse = "identical" if row["identical"] else "" if row["verdict"] in LOST else apart(row)
         found.append((row["combination"], short(row["metric"], metric), *both, worse, _verdict(row)))
     head = ("combination", "metric", f"{was}, mean ± s.e.", "is", "by (interval)", "verdict")
-    return _lined(head, found) + f"\n\n± is the standard error over seeds; intervals hold together at {_level(answer)}."
+    return (
+        _lined(head, found)
+        + f"\n\n± is the standard error over seeds; all intervals together hold with {_level(answer)} confidence."
+    )
+
+
+def _mean(values: Sequence[float], metric: Mapping[str, Any], row: Row) -> str:
+    of = f" ({len(values)} seeds)" if row["verdict"] in LOST else ""
+    return f"{mean(values, metric)} {error(values, metric)}{of}"
 
 
 def _by(row: Row) -> str:
-    return f"{row['apart']:.2g} of it" if row.get("apart") else ""
+    return percent(row["apart"]) if row.get("apart") else ""
 
 
 def _verdict(row: Row) -> str:
@@ -115,7 +123,8 @@ def _all(answer: Answer) -> str:
         [short(name, metric), *(mean(row["values"], metric) for row in metric["rows"]), *_beside(metric)]
         for name, metric in metrics.items()
     ]
-    return _lined(["metric", *combinations, "copy", "floor"], rows)
+    what = "copy is the input as if it were the translation; floor is how far two sets of real images are apart"
+    return _lined(["metric", *combinations, "copy", "floor"], rows) + f"\n\n{what}."
 
 
 def _beside(metric: Mapping[str, Any]) -> list[str]:

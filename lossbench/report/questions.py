@@ -12,6 +12,7 @@ from lossbench.bench.stats import Margin, simultaneous
 Report = Mapping[str, Any]
 Row = dict[str, Any]
 MEANING = ("protocol", "weights")
+FAILED = ("failed", "diverged")
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ def exactly(report: Report, baseline: Report, tolerance: float) -> Iterator[Row]
             yield row | {"verdict": "new", "reason": "the baseline does not have it"}
         elif lost or theirs.keys() - mine.keys():
             gone = [f"seed {seed} missing" for seed in theirs.keys() - mine.keys()]
-            yield row | {"verdict": "missing", "reason": ", ".join([*lost, *gone])}
+            verdict = "failed" if any(mine[seed]["status"] in FAILED for seed in mine) else "missing"
+            yield row | {"verdict": verdict, "reason": ", ".join([*lost, *gone])}
         else:
             worst, where = max((_farthest(cell, theirs.get(seed)) for seed, cell in mine.items()), default=(0.0, ""))
             verdict = "differs" if worst > tolerance else "ok"

@@ -135,7 +135,10 @@ class Curve(Facts):
 
 
 class Report(Facts):
-    """What a bench came to. Values are as they are measured; those of people's tables are times ``shown``."""
+    """What a bench came to. Values are as they are measured; those of people's tables are times ``shown``.
+
+    ``project``: the commit of the folder that the bench ran in, and whether it was changed since.
+    """
 
     schema_: Literal[2] = Field(alias="schema")
     recipe: str | None
@@ -152,6 +155,7 @@ class Report(Facts):
     cells: list[Cell]
     metrics: dict[str, Metric]
     changed: list[str] = []
+    project: dict[str, Any] | None = None
     pictures: dict[Direction, Pictures] = {}
     curves: dict[Label, Curve] = {}
     answer: dict[str, Any] | None = None

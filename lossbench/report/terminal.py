@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lossbench.report.answer import Answer
 from lossbench.report.questions import Row
-from lossbench.report.words import ARROW, mean, more_seeds, number, title
+from lossbench.report.words import ARROW, mean, more_seeds, number, percent, title
 from lossbench.screen import console
 
 STYLES = {
@@ -40,13 +40,13 @@ def show(answer: Answer) -> None:
         _say(f"{cell['combination']} seed {cell['seed']} {cell['status']}: {cell['error']}")
     if missing := sum(cell["status"] == "missing" for cell in report["cells"]):
         _say(f"{missing} of {len(report['cells'])} runs are missing.")
-    for said in answer.notes:
+    for said in (*answer.notes, answer.compared):
         _say(said)
     if answer.earned:
         _say(answer.earned)
-    said = Text(answer.word.capitalize(), style=STYLES.get(answer.word, "bold"))
-    said.append(f". {answer.sentence} {answer.advice}".rstrip(), style="not bold default")
-    console.print(said, soft_wrap=True)
+    last = Text(answer.headline.capitalize(), style=STYLES.get(answer.word, "bold"))
+    last.append(f". {answer.sentence} {answer.advice}".rstrip(), style="not bold default")
+    console.print(last, soft_wrap=True)
 
 
 def _say(text: str) -> None:
@@ -57,9 +57,11 @@ def _show_change(answer: Answer, rows: Sequence[Row]) -> None:
     """Print each combination beside itself in the baseline, metric by metric."""
     console.print("\nDid this change break it? Each combination beside itself in the baseline.", style="bold")
     if answer.exact is not None:
-        table = Table(Column("combination", overflow="fold"), "farthest apart", "by", "verdict", box=box.SIMPLE_HEAD)
+        table = Table(
+            Column("combination", overflow="fold"), "largest difference", "by", "verdict", box=box.SIMPLE_HEAD
+        )
         for row in rows:
-            by = f"{row['apart']:.2g} of it" if row.get("apart") else ""
+            by = percent(row["apart"]) if row.get("apart") else ""
             table.add_row(row["combination"], row["metric"], by, _verdict(row))
         console.print(table)
         return
@@ -119,7 +121,9 @@ def _show_losses(name: str, answer: Answer) -> None:
             table.add_row("", what, number(value, metric), style="dim")
     console.print(table)
     limit = next(gate.margin for gate in answer.gates if gate.metric == name)
-    console.print(f"Intervals hold together at {100 * report['level']:g} %; margin {limit}.", style="dim")
+    console.print(
+        f"All intervals together hold with {100 * report['level']:g} % confidence; margin {limit}.", style="dim"
+    )
     if metric["attribution"]:
         _show_attribution(metric, report)
 

@@ -46,7 +46,7 @@ def error(values: Sequence[float], metric: Fact) -> str:
 
 
 def apart(row: Fact) -> str:
-    """Return how far a row is from what it is compared with, such as ``10 % worse (6 to 14 %)``."""
+    """Return how far a row is from what it is compared with, such as ``10 % worse (6 to 14 % worse)``."""
     if row.get("worse") is None:
         return ""
     keys = (
@@ -59,7 +59,7 @@ def apart(row: Fact) -> str:
         return said
     ends = sorted((low, high), key=abs)
     if low * high >= 0:
-        return f"{said} ({_size(ends[0] * factor)} to {_size(ends[1] * factor)}{sign})"
+        return f"{said} ({_size(ends[0] * factor)} to {_size(ends[1] * factor)}{sign} {_way(middle)})"
     return f"{said} ({_size(low * factor)}{sign} better to {_size(high * factor)}{sign} worse)"
 
 
@@ -71,11 +71,16 @@ def _way(worse: float) -> str:
     return "worse" if worse > 0 else "better" if worse else "apart"
 
 
+def percent(share: float) -> str:
+    """Return a share of 1 as ``12 %``."""
+    return f"{100 * share:.3g} %"
+
+
 def more_seeds(row: Fact) -> str:
     """Return how many seeds would decide what is inconclusive."""
     if row["n"] < 2:
-        return "an interval needs two seeds"
-    return f"{row['seeds']} seeds would decide" if row["seeds"] else f"{MOST_SEEDS} seeds would not decide"
+        return "needs two seeds for an interval"
+    return f"needs {row['seeds']} seeds" if row["seeds"] else f"needs more than {MOST_SEEDS} seeds"
 
 
 def listed(words: Sequence[str], most: int = 3, between: str = ", ") -> str:

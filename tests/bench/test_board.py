@@ -64,6 +64,21 @@ def test_without_a_terminal_each_run_that_ends_is_a_line_the_last_too(shown, tmp
     assert ended == ["2 of 4: cycle+idt seed 0", "3 of 4: cycle seed 1", "4 of 4: cycle+idt seed 1"]
 
 
+def test_a_run_that_does_not_end_is_a_line_with_its_last_words_while_others_go_on(shown, tmp_path, monkeypatch):
+    monkeypatch.setattr(board, "EVERY", 0.0)
+    bench = Faked(tmp_path)
+    first, second, third, _ = bench.cells
+    with Board(bench) as table:
+        table.tick(bench, [first, second])
+        first.log.write_text("training\nlossbench: No space [left].\n\n", "utf-8")
+        table.tick(bench, [second, third])
+        bench.finished.add(third)
+    assert shown()[2:] == [
+        "cycle seed 0 did not end: lossbench: No space [left].", "cycle+idt seed 0 did not end: it was killed",
+        "1 of 4: cycle seed 1",
+    ]  # fmt: skip
+
+
 def test_cells_are_not_looked_at_at_every_tick(tmp_path, monkeypatch):
     bench = Faked(tmp_path)
     looked = []

@@ -53,7 +53,7 @@ def test_without_a_baseline_the_losses_decide(bench):
 
 def test_a_loss_that_helps_passes(bench):
     answer = answered(bench(cycle_idt=BETTER, cycle_tv=[number * 0.6 for number in BASE]))
-    assert said(answer) == ("passed", 0)
+    assert (*said(answer), answer.headline) == ("improved", 0, "a loss helps")
     assert answer.sentence.startswith("Better than cycle: cycle+idt, A2B/l1 50 % better (")
 
 
@@ -62,13 +62,15 @@ def test_too_few_seeds_pass_unless_that_is_not_enough(bench, strict, code):
     answer = answered(bench(cycle_idt=HARDLY), strict=strict)
     (row,) = [row for row in answer.losses if row["combination"] == "cycle+idt"]
     assert said(answer) == ("inconclusive", code)
-    assert "Too few seeds to tell: cycle+idt" in answer.sentence
+    worst = f"{100 * row['relative_high']:.3g} % worse could hide"
+    assert answer.sentence == f"Too noisy to judge: cycle+idt; in them up to {worst}."
+    assert answer.headline == "no evidence yet"
     assert row["seeds"] > 5
-    assert f"--seeds {row['seeds']}" in answer.advice
+    assert answer.advice.startswith(f"To judge 1 of them: --seeds {row['seeds']}, about {row['seeds'] / 5:.2g} times")
 
 
 def test_where_no_number_of_seeds_would_decide_that_is_the_advice(bench):
-    assert answered(bench(cycle_idt=WIDE, cycle_tv=WIDE)).advice.startswith("No number of seeds up to 100 would decide")
+    assert answered(bench(cycle_idt=WIDE, cycle_tv=WIDE)).advice == "2 would need more than 100 seeds."
 
 
 def test_which_loss_earned_its_place(bench):
@@ -79,8 +81,8 @@ def test_which_loss_earned_its_place(bench):
     shapley = {"idt": found, "tv": other, "gan": none}
     whole["metrics"]["A2B/l1"]["attribution"] = {"level": 0.9, "main": {}, "interactions": {}, "shapley": shapley}
     assert answered(whole).earned == (
-        "What each loss adds to A2B/l1, by Shapley value: Helps: idt (-0.5, -0.6 to -0.4); "
-        "Hurts: tv (0.5, 0.4 to 0.6); No evidence either way: gan (-0.5, -1.1 to 0.1)."
+        "What each loss adds to A2B/l1, lower is better, by Shapley value. Helps: idt (-0.5, -0.6 to -0.4); "
+        "hurts: tv (0.5, 0.4 to 0.6); no evidence either way: gan (-0.5, -1.1 to 0.1)."
     )
 
 
@@ -102,7 +104,9 @@ def test_another_margin_and_another_metric_by_the_command_line_are_said(bench):
 def test_the_same_bits_have_not_changed_whatever_their_noise(bench):
     answer = answered(bench(cycle_idt=WIDE), bench(cycle_idt=WIDE))
     assert said(answer) == ("unchanged", 0)
-    assert answer.sentence == "Nothing changed: 15 runs with the values of the baseline."
+    assert answer.sentence == "All 15 runs give exactly the same numbers as the baseline."
+    assert answer.compared == "This compared with the baseline: 3 combinations, 5 seeds each, A2B/l1 within 5%."
+    assert answer.advice == "Nothing to do."
 
 
 def test_with_a_baseline_the_change_alone_decides(bench):
@@ -114,7 +118,8 @@ def test_with_a_baseline_the_change_alone_decides(bench):
     broken = answered(bench(cycle_idt=WORSE), bench())
     assert said(broken) == ("regressed", 1)
     assert broken.sentence.startswith("Worse than the baseline: cycle+idt, A2B/l1 50 % worse (")
-    assert broken.advice == "Mend the change, or accept it with a reason and a date (--accepted FILE)."
+    assert broken.advice == "Fix what got worse, or accept it with a reason and a date (--accepted FILE)."
+    assert broken.headline == "regressed, do not merge yet"
 
 
 def test_a_combination_that_is_new_is_said_and_passes(bench):
@@ -135,7 +140,8 @@ def test_a_run_that_is_missing_or_failed_is_incomplete(bench):
     for lost in ([*BASE[:4], None],):
         answer = answered(bench(cycle_idt=lost), bench())
         assert said(answer) == ("incomplete", 3)
-        assert answer.sentence.startswith("1 run of 15 failed or missing.")
+        assert answer.sentence == "1 of 15 runs failed or missing: cycle+idt seed 4 missing."
+        assert "(lossbench run --config suite.toml --plugins cycle,idt --seed 4)" in answer.advice
         assert [cell["seed"] for cell in answer.failures] == [4]
 
 
@@ -171,24 +177,24 @@ def test_what_cannot_be_compared_is_said(bench, path, other, reason):
     place[last] = other
     answer = answered(bench(), before)
     assert said(answer) == ("incomparable", 4)
-    assert answer.sentence == f"Nothing can be said of cycle, cycle+idt, cycle+tv: {reason}."
+    assert answer.sentence == f"{reason[0].upper()}{reason[1:]} (cycle, cycle+idt, cycle+tv)."
 
 
 def test_a_baseline_without_the_metric_or_a_seed_is_incomparable(bench):
     before = bench()
     del before["metrics"]["A2B/l1"]
-    assert "the baseline has no A2B/l1" in answered(bench(), before).sentence
+    assert answered(bench(), before).sentence == "The baseline has no A2B/l1 (cycle, cycle+idt, cycle+tv)."
     answer = answered(bench(), bench(cycle_idt=[*BASE[:4], None]))
     assert said(answer) == ("incomparable", 4)
-    assert (
-        "cycle+idt: nothing is compared with cycle+idt of the baseline, which has no value of seed 4."
-        in answer.sentence
+    assert answer.sentence == (
+        "Nothing is compared with cycle+idt of the baseline, which has no value of seed 4 (cycle+idt)."
     )
 
 
 def test_another_machine_and_another_base_are_notes(bench):
     before = bench()
-    before["environments"][0] |= {"cpu": "two", "packages": {"torch": "2.0"}, "commit": "abc123"}
+    before["environments"][0] |= {"cpu": "two", "packages": {"torch": "2.0"}, "commit": "of lossbench"}
+    before["project"] = {"commit": "abc123", "dirty": False}
     notes = answered(bench(), before, merge_base="def456").notes
     assert notes == [
         "Another processor: two then, one now.", "torch was 2.0, is None.",
@@ -254,7 +260,7 @@ def test_exactly_compares_every_value_and_term_of_each_run(bench):
     assert said(answered(later, before, exact=1e-9)) == ("passed", 0)
     answer = answered(later, before, exact=1e-13)
     assert said(answer) == ("differs", 1)
-    assert answer.sentence.startswith("Other values than the baseline: cycle, A2B/cycle by 1e-12 of it.")
+    assert answer.sentence == "The largest differences: cycle, A2B/cycle by 1e-10 %."
     del before["cells"][0]["terms"]["A2B/cycle"]
     assert answered(later, before, exact=1.0).word == "differs"  # one of them has no such term
     assert said(answered(later, later, exact=0)) == ("unchanged", 0)

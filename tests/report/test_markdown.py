@@ -35,15 +35,23 @@ def test_the_first_line_finds_it_and_the_second_is_the_verdict(bench):
     lines = markdown(answered(bench(cycle_idt=WORSE).report(), bench().report())).splitlines()
     assert lines[0] == "<!-- lossbench: cyclegan on shapes -->"
     assert lines[1].startswith(
-        "**❌ lossbench, cyclegan on shapes: regressed.** Worse than the baseline: cycle+idt, A2B/l1 50 % worse ("
+        "**❌ lossbench, cyclegan on shapes: regressed, do not merge yet.** Worse than the baseline: cycle+idt, A2B/l1 50 % worse ("
     )
-    assert lines[3] == "**What to do:** Mend the change, or accept it with a reason and a date (--accepted FILE)."
+    assert lines[3] == "**What to do:** Fix what got worse, or accept it with a reason and a date (--accepted FILE)."
+
+
+def test_of_one_title_there_is_one_comment(bench):
+    lines = markdown(answered(bench().report(), title="exactly <x>")).splitlines()
+    assert lines[0] == "<!-- lossbench: exactly &#60;x&#62; -->"
+    assert lines[1].startswith("**✅ lossbench, exactly &#60;x&#62;: no loss makes it worse.**")
 
 
 def test_nothing_changed_is_one_line(bench):
     lines = markdown(answered(bench().report(), bench().report())).splitlines()
     assert len(lines) == 2
-    assert lines[1].endswith("unchanged.** Nothing changed: 15 runs with the values of the baseline.")
+    assert lines[1].startswith(
+        "**✅ lossbench, cyclegan on shapes: unchanged.** All 15 runs give exactly the same numbers"
+    )
 
 
 def test_only_what_changed_stands_outside_the_folds(bench):
@@ -100,7 +108,7 @@ def test_a_report_of_many_combinations_fits(bench, length):
         rows.append(rows[-1] | {"combination": name})
     text = markdown(answered(report))
     assert len(text.encode()) <= MOST
-    assert "regressed.** Worse than cycle: cycle+tv, " in text
+    assert "a loss makes it worse.** Worse than cycle: cycle+tv, " in text
     assert "... and 241 more, which are in the HTML report." in text
     assert ("does not fit into a comment" in text) == (length == 400)
     assert text.count("<details>") == text.count("</details>")
@@ -116,4 +124,4 @@ def test_an_exact_comparison_has_its_own_table(bench):
     later = bench().report()
     later["cells"][0]["terms"] = {"A2B/cycle": 2.0}
     text = markdown(answered(later, bench().report(), exact=1e-9))
-    assert "| cycle | A2B/cycle | inf of it | ❌ differs |" in text
+    assert "| cycle | A2B/cycle | inf % | ❌ differs |" in text

@@ -29,7 +29,9 @@ def test_every_form_at_once_and_the_exit_code(benches, lossbench):
     forms = ["--markdown", "r.md", "--html", "r.html", "--junit", "r.xml", "--json", "r.json"]
     code, out, err = lossbench("report", "after", "--baseline", "before", *forms)
     assert (code, err) == (1, "")
-    assert out.splitlines()[-1].startswith("Regressed. Worse than the baseline: cycle+idt, A2B/l1 50 % worse (")
+    assert out.splitlines()[-1].startswith(
+        "Regressed, do not merge yet. Worse than the baseline: cycle+idt, A2B/l1 50 % worse ("
+    )
     assert (benches / "r.md").read_text("utf-8").startswith("<!-- lossbench: cyclegan on shapes -->")
     assert "<testsuites" in (benches / "r.xml").read_text("utf-8")
     assert "Worse than the baseline" in (benches / "r.html").read_text("utf-8")

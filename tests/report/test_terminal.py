@@ -43,8 +43,8 @@ def test_verdicts_stand_beside_their_values_and_intervals(made, shown):
     assert lines[5].endswith(" % regressed")
     assert lines[6].startswith("cycle, other seeds 0.5 5 64 -50 %")
     assert lines[7:9] == ["copy 0.25", "floor 0.125"]
-    assert lines[9] == "Intervals hold together at 90 %; margin 20%."
-    assert lines[-1].startswith("Regressed. Worse than cycle: cycle+tv, A2B/l1 50 % worse (")
+    assert lines[9] == "All intervals together hold with 90 % confidence; margin 20%."
+    assert lines[-1].startswith("A loss makes it worse. Worse than cycle: cycle+tv, A2B/l1 50 % worse (")
 
 
 def test_what_is_inconclusive_says_what_would_decide(made, shown):
@@ -53,9 +53,9 @@ def test_what_is_inconclusive_says_what_would_decide(made, shown):
     show(answered(found))
     lines = shown()
     assert seeds > 5
-    assert lines[4].endswith(f"inconclusive, {seeds} seeds would decide")
-    assert lines[5].endswith("inconclusive, an interval needs two seeds")
-    assert lines[-1].endswith(f"For more verdicts run {seeds} seeds (--seeds {seeds}).")
+    assert lines[4].endswith(f"inconclusive, needs {seeds} seeds")
+    assert lines[5].endswith("inconclusive, needs two seeds for an interval")
+    assert f"To judge 1 of them: --seeds {seeds}, about " in lines[-1]
 
 
 def test_people_read_values_in_their_unit_and_records_hold_them_as_they_are(shown, tmp_path):
@@ -88,10 +88,12 @@ def test_what_was_lost_is_said_with_its_reason(made, shown):
     lines = shown()
     assert lines[4].endswith(" failed, seed 1")
     assert lines[5].endswith(" missing, seed 1")
-    assert lines[-3:-1] == [
+    assert lines[-4:-2] == [
         "cycle+idt seed 1 failed: expected [B, C], and no [/red] :warning:", "1 of 14 runs are missing.",
     ]  # fmt: skip
-    assert lines[-1].startswith("Incomplete. 2 runs of 14 failed or missing.")
+    assert lines[-1].startswith(
+        "Incomplete. 2 of 14 runs failed or missing: cycle+idt seed 1 failed, cycle+tv seed 1 missing."
+    )
 
 
 def test_a_metric_without_values_says_why(shown, tmp_path):
@@ -121,7 +123,7 @@ def test_a_change_has_a_table_of_its_own(made, shown, tmp_path):
     assert lines[5].startswith("cycle+idt 1 1.5 5 +50 % +")
     assert lines[5].endswith(" % regressed")
     assert lines[6] == "cycle+tv 1 1 5 identical ok"
-    assert lines[-1].startswith("Regressed. Worse than the baseline: cycle+idt, A2B/l1 50 % worse (")
+    assert lines[-1].startswith("Regressed, do not merge yet. Worse than the baseline: cycle+idt, A2B/l1 50 % worse (")
 
 
 def test_an_exact_comparison_names_what_is_farthest_apart(made, shown, tmp_path):
@@ -131,4 +133,4 @@ def test_an_exact_comparison_names_what_is_farthest_apart(made, shown, tmp_path)
     show(answered(later, earlier.report(), exact=1e-9))
     lines = shown()
     assert lines[3] == "cycle ok"
-    assert lines[4] == "cycle+idt A2B/l1 1e-06 of it differs"
+    assert lines[4] == "cycle+idt A2B/l1 0.0001 % differs"
