@@ -110,8 +110,9 @@ def answered(
     word = _word(report, rows, asked=change is not None)
     unsure = strict and any(row["verdict"] == "inconclusive" for row in rows)
     facts = Facts(report, baseline, gates, rows, exact)
+    data = report["dataset"]
     return Answer(
-        title=title or f"{report['recipe']} on {(report['dataset'] or {}).get('name')}",
+        title=title or (f"{report['recipe']} on {data['name']}" if data else "a bench without a run"),
         report=report, gates=gates, losses=losses, change=change, word=word, headline=headline(facts, word),
         compared=compared(facts), sentence=sentence(facts, word), advice=advice(facts, word),
         exit_code=CODES.get(word, STRICT if unsure else 0), notes=notes, earned=earned(report, gates), exact=exact,

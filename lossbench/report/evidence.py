@@ -29,8 +29,8 @@ def evidence(report: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return the pictures and curves of a report whose runs lie in ``folder``; of runs that are gone nothing."""
     runs = {name: (cell, folder / cell["directory"]) for name, cell in middle(report).items() if cell["directory"]}
     there = {name: (cell["seed"], place) for name, (cell, place) in runs.items() if place.is_dir()}
-    curves = {name: _curve(seed, read_log(place / LOG)) for name, (seed, place) in there.items()}
-    return {"pictures": _pictures(there), "curves": {name: curve for name, curve in curves.items() if curve}}
+    curves = {name: curve(seed, read_log(place / LOG)) for name, (seed, place) in there.items()}
+    return {"pictures": _pictures(there), "curves": {name: found for name, found in curves.items() if found}}
 
 
 def middle(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -48,7 +48,7 @@ def middle(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _curve(seed: int, log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def curve(seed: int, log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return weighted terms as means over equal spans of steps; nothing of an empty log."""
     if not log:
         return {}
@@ -66,24 +66,24 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _pictures(runs: Mapping[str, tuple[int, Path]]) -> dict[str, Any]:
     """Return by direction the test images and every combination's translations of them."""
-    grids = {name: dict(_grids(place)) for name, (_, place) in runs.items()}
+    drawn = {name: dict(grids(place)) for name, (_, place) in runs.items()}
     found: dict[str, Any] = {}
-    for way in dict.fromkeys(way for own in grids.values() for way in own):
-        columns = {name: own[way] for name, own in grids.items() if way in own}
+    for way in dict.fromkeys(way for own in drawn.values() for way in own):
+        columns = {name: own[way] for name, own in drawn.items() if way in own}
         most = max(1, IMAGES // (2 * len(columns) + 2))
         first = next(iter(columns.values()))
         found[way] = {
-            "input": [_uri(image) for image in first["input"][:most]],
-            "truth": [_uri(image) for image in first["truth"][:most]] if "truth" in first else None,
+            "input": [uri(image) for image in first["input"][:most]],
+            "truth": [uri(image) for image in first["truth"][:most]] if "truth" in first else None,
             "columns": {
-                name: {"seed": runs[name][0], "images": [_uri(image) for image in grid["translation"][:most]]}
+                name: {"seed": runs[name][0], "images": [uri(image) for image in grid["translation"][:most]]}
                 for name, grid in columns.items()
             },
         }
     return found
 
 
-def _grids(run: Path) -> Iterator[tuple[str, Grid]]:
+def grids(run: Path) -> Iterator[tuple[str, Grid]]:
     """Yield the last samples of each direction; a picture that says nothing of its layout is left out."""
     samples = own_samples(run)
     last = max(samples.values(), default=0)
@@ -110,7 +110,8 @@ def _cut(picture: Image.Image, layout: Mapping[str, Any]) -> Grid:
     return {name: [image(row, column) for column in columns] for row, name in enumerate(layout["rows"])}
 
 
-def _uri(image: Image.Image) -> str:
+def uri(image: Image.Image) -> str:
+    """Return an image as a page can hold it."""
     buffer = BytesIO()
     image.save(buffer, "WEBP", quality=90, method=4)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
