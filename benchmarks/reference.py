@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from lossbench import errors, hookspecs, schedules
 from lossbench.bench.suite import BenchSettings
 from lossbench.catalogue import CITATION, Details, details, entries, sentence, type_name
-from lossbench.cli import INCOMPLETE, INTERRUPTED, app
+from lossbench.cli import BROKEN, INCOMPLETE, INTERRUPTED, app
 from lossbench.errors import LossbenchError
 from lossbench.metrics.measuring import MEANING as OF_METRICS
 from lossbench.objective import Choice, compose
@@ -238,6 +238,7 @@ def exit_codes() -> str:
     said[1] += " Of `report`: something got worse, or differs under --exact."
     said[INCOMPLETE] += " Of `bench` and `report`: a run failed, diverged or is missing; the report is there."
     said[Incomparable.exit_code] = _sentence(Incomparable)
+    said[BROKEN] = "A fault of lossbench or of a plugin, with its traceback."
     said[STRICT] = "Of `report --strict`: nothing got worse, and something is inconclusive."
     return markdown([["exit code", "meaning"], *([str(code), said[code]] for code in sorted(said))])
 

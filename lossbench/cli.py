@@ -10,6 +10,7 @@ from importlib.metadata import version
 from json import dumps
 from math import isfinite
 from pathlib import Path
+from traceback import print_exc
 from typing import Annotated, Any, Literal
 
 import typer
@@ -41,6 +42,7 @@ app.add_typer(listed, name="plugins")
 pretrained = typer.Typer(help="Pretrained weights: fetch, check and find them.")
 app.add_typer(pretrained, name="weights")
 INCOMPLETE = 3  # a run of a bench diverged or failed
+BROKEN = 70  # a fault of lossbench or of a plugin, in any case none of what is compared
 INTERRUPTED = 130  # by ctrl-C, as shells count
 SET_HELP = "Any option, such as tv.power=2 or cycle.weight.A2B=5; again for more."
 
@@ -66,9 +68,11 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _complain("Interrupted.", INTERRUPTED)
     except Exception as error:
-        if not (reason := refusal(error)):
-            raise
-        code = _complain(f"{reason[0].upper()}{reason[1:]}", 2)
+        if reason := refusal(error):
+            code = _complain(f"{reason[0].upper()}{reason[1:]}", 2)
+        else:
+            print_exc()
+            code = BROKEN
     sys.exit(code)
 
 

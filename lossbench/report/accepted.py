@@ -13,6 +13,8 @@ from lossbench.bench.stats import Margin
 from lossbench.errors import OptionError
 from lossbench.report.questions import Row
 
+EXACTLY = "exactly"  # the metric of what differs under --exact
+
 
 class Accepted(BaseModel):
     """A regression that somebody took upon themselves, with a reason and a date."""
@@ -68,16 +70,20 @@ def read_accepted(path: Path) -> list[Accepted]:
 def accept(rows: Iterable[Row], accepted: Iterable[Accepted]) -> None:
     """Mark the regressions that are accepted, as far as they are."""
     for row in rows:
-        if row["verdict"] != "regressed":
-            continue
         for each in accepted:
-            limit = Margin.parse(each.up_to).of(row["baseline"])
-            if _is_for(each, row) and row["worse"] <= limit:
+            if _is_for(each, row) and _within(row, Margin.parse(each.up_to)):
                 row["accepted"] = f"{each.reason} ({each.date}, up to {each.up_to})"
 
 
+def _within(row: Row, limit: Margin) -> bool:
+    if row["verdict"] == "regressed":
+        return bool(row["worse"] <= limit.of(row["baseline"]))
+    return row["verdict"] == "differs" and row["apart"] is not None and row["apart"] <= limit.of(1.0)
+
+
 def _is_for(each: Accepted, row: Row) -> bool:
-    return each.combination == row["combination"] and each.metric in (row["metric"], row["metric"].rpartition("/")[2])
+    names = (EXACTLY,) if row["verdict"] == "differs" else (row["metric"], row["metric"].rpartition("/")[2])
+    return each.combination == row["combination"] and each.metric in names
 
 
 def unused(rows: Sequence[Row], accepted: Iterable[Accepted]) -> Iterator[str]:

@@ -16,7 +16,8 @@ from lossbench.report import panels, tables
 from lossbench.report.answer import Answer
 from lossbench.report.charts import COLOURS, loss_of
 from lossbench.report.evidence import curve, grids, uri
-from lossbench.report.words import machine, number, plural, unit
+from lossbench.report.words import machine, number, plural
+from lossbench.screen import unit_of
 
 TEMPLATES = Path(__file__).parent / "template"
 
@@ -94,7 +95,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"broken": _broken, "machine": machine, "plural": plural, "said": _said, "seeds": tables.seeds}
-    made.globals |= {"symbols": tables.SYMBOLS, "number": number, "unit": unit, "colours": COLOURS}
+    made.globals |= {"symbols": tables.SYMBOLS, "number": number, "unit": unit_of, "colours": COLOURS}
     return made
 
 

@@ -25,7 +25,8 @@ from lossbench.report.charts import (
 )
 from lossbench.report.questions import Report
 from lossbench.report.tables import MOST
-from lossbench.report.words import error, listed, mean, number, title, unit
+from lossbench.report.words import error, listed, mean, number, title
+from lossbench.screen import unit_of
 
 SECONDS, MEMORY = "cost/seconds_per_step", "cost/peak_memory_mb"
 ROWS = 2000  # of seeds that are drawn; of what is beyond only metrics with verdicts
@@ -155,7 +156,7 @@ def _spent(report: Report, loss: str) -> list[tuple[str, str]]:
 def _cost(report: Report, name: str, loss: str) -> tuple[str, str]:
     metric = report["metrics"].get(name, {})
     each = (metric.get("attribution") or {}).get("shapley", {}).get(loss)
-    return _beside(each, metric, f" {unit(metric)}") if each else ("not measured", "")
+    return _beside(each, metric, f" {unit_of(metric)}") if each else ("not measured", "")
 
 
 def curves(report: Report) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ Report = Mapping[str, Any]
 Row = dict[str, Any]
 MEANING = ("protocol", "weights")
 FAILED = ("failed", "diverged")
+ABSENT = {"status": "missing"}
 
 
 @dataclass(frozen=True)
@@ -112,34 +113,38 @@ def exactly(report: Report, baseline: Report, tolerance: float) -> Iterator[Row]
         row: Row = {"combination": name, "metric": "", "identical": False, "accepted": None, "reason": None}
         mine = {cell["seed"]: cell for cell in now.get(name, ())}
         theirs = {cell["seed"]: cell for cell in before.get(name, ())}
-        lost = [f"seed {seed} {cell['status']}" for seed, cell in mine.items() if cell["status"] != "ok"]
         if other:
             yield row | {"verdict": "incomparable", "reason": other}
         elif name not in before:
             yield row | {"verdict": "new", "reason": "the baseline does not have it"}
-        elif lost or theirs.keys() - mine.keys():
-            gone = [f"seed {seed} missing" for seed in theirs.keys() - mine.keys()]
-            verdict = "failed" if any(mine[seed]["status"] in FAILED for seed in mine) else "missing"
-            yield row | {"verdict": verdict, "reason": ", ".join([*lost, *gone])}
+        elif lost := _not_ok({**dict.fromkeys(theirs, ABSENT), **mine}):
+            word = "failed" if any(cell["status"] in FAILED for cell in mine.values()) else "missing"
+            yield row | {"verdict": word, "reason": lost}
+        elif lost := _not_ok({**dict.fromkeys(mine, ABSENT), **theirs}):
+            yield row | {"verdict": "incomparable", "reason": f"the baseline's {lost}"}
         else:
-            worst, where = max((_farthest(cell, theirs.get(seed)) for seed, cell in mine.items()), default=(0.0, ""))
-            verdict = "differs" if worst > tolerance else "ok"
-            yield row | {"verdict": verdict, "metric": where if worst else "", "apart": worst, "identical": not worst}
+            yield row | _farthest([(cell, theirs[seed]) for seed, cell in mine.items()], tolerance)
 
 
-def _farthest(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> tuple[float, str]:
-    """Return the largest relative difference of two runs, and of what."""
-    if before is None or before["status"] != "ok":
-        return float("inf"), "the baseline's run"
-    found = (0.0, "")
-    for kind in ("values", "terms"):
-        mine, theirs = now[kind], before[kind]
-        names = [name for name in {**mine, **theirs} if not name.startswith("cost/")]
-        found = max([found, *((_relative(mine.get(name), theirs.get(name)), name) for name in names)])
-    return found
+def _not_ok(cells: Mapping[int, Mapping[str, Any]]) -> str:
+    return ", ".join(f"seed {seed} {cell['status']}" for seed, cell in cells.items() if cell["status"] != "ok")
 
 
-def _relative(a: float | None, b: float | None) -> float:
-    if a is None or b is None:
-        return 0.0 if a is b else float("inf")
-    return abs(a - b) / max(abs(a), abs(b)) if a != b else 0.0
+def _farthest(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], tolerance: float) -> Row:
+    """Return the largest relative difference of any value or term, and of which."""
+    worst, where = 0.0, ""
+    for now, before in pairs:
+        for kind in ("values", "terms"):
+            for name in [name for name in {**now[kind], **before[kind]} if not name.startswith("cost/")]:
+                a, b = now[kind].get(name), before[kind].get(name)
+                if (a is None) != (b is None):
+                    said = f"{name} is in {'the baseline' if a is None else 'this'} alone"
+                    return {"verdict": "differs", "metric": name, "apart": None, "reason": said}
+                if a is not None and b is not None and a != b:
+                    worst, where = max((worst, where), (abs(a - b) / max(abs(a), abs(b)), name))
+    return {
+        "verdict": "differs" if worst > tolerance else "ok",
+        "metric": where,
+        "apart": worst,
+        "identical": not worst,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import Any
 
 from lossbench.report.questions import Gate, Report, Row, groups
@@ -61,7 +62,8 @@ def compared(facts: Facts) -> str:
     """Say what stands beside what."""
     own = groups(facts.report)
     seeds = sorted({len(cells) for cells in own.values()})
-    n = f"{plural(len(own), 'combination')}, {' to '.join(map(str, seeds[:1] + seeds[1:][-1:]))} seeds each"
+    each = " to ".join(map(str, seeds[:1] + seeds[1:][-1:]))
+    n = f"{plural(len(own), 'combination')}, {each} seed{'s' * (each != '1')} each"
     gates = ", ".join(f"{gate.metric} within {gate.margin}" for gate in facts.gates)
     if facts.baseline is None:
         base = facts.report["baseline"]
@@ -93,12 +95,13 @@ def _parts(facts: Facts, word: str) -> Iterator[str]:
         count = plural(len(facts.report["cells"]), "run")
         yield f"{len(facts.lost)} of {count} failed or missing: {_lost(facts.lost)}."
     if some := by.get("accepted"):
-        yield f"Worse, and accepted: {_named(some)}."
+        exact = facts.exact is not None
+        yield f"Other numbers, and accepted: {_differing(some)}." if exact else f"Worse, and accepted: {_named(some)}."
     if some := by.get("improved"):
         yield f"Better than {against}: {_named(some)}."
     if some := by.get("inconclusive"):
         yield _unsure(some)
-    if word == "passed":
+    if word == "passed" and not by.get("accepted"):
         yield f"No worse than {against} in {plural(len(facts.rows), 'comparison')}." if facts.rows else (
             "There is one combination, so nothing to compare."
         )  # fmt: skip
@@ -117,8 +120,12 @@ def _upper(text: str) -> str:
 
 
 def _differing(rows: Sequence[Row]) -> str:
-    first = sorted(rows, key=lambda row: -row["apart"])
-    return listed([f"{row['combination']}, {row['metric']} by {percent(row['apart'])}" for row in first], between="; ")
+    first = sorted(rows, key=lambda row: -inf if row["apart"] is None else -row["apart"])
+    return listed([f"{row['combination']}, {_by(row)}" for row in first], between="; ")
+
+
+def _by(row: Row) -> str:
+    return str(row["reason"]) if row["apart"] is None else f"{row['metric']} by {percent(row['apart'])}"
 
 
 def _lost(cells: Sequence[Mapping[str, Any]]) -> str:
@@ -147,7 +154,10 @@ def _steps(facts: Facts, word: str) -> Iterator[str]:
         yield f"Look at the runs that failed{_by_hand(facts.lost[0])} and run the bench again; the others are kept."
     if word == "differs":
         fixed = "once no run fails, " if facts.lost else ""
-        yield f"If this change was to alter results, {fixed}make a new baseline; if not, do not merge it."
+        yield (
+            f"If this change was to alter results, {fixed}accept it with a reason and a date (--accepted FILE) or make "
+            "a new baseline; if not, do not merge it."
+        )
     if word == "incomparable":
         yield "If that was intended, make a new baseline with these settings; if not, take it back."
     if word == "inconclusive":

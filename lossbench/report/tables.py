@@ -14,7 +14,8 @@ from typing import Any
 from PIL import Image
 
 from lossbench.report.questions import Report, Row
-from lossbench.report.words import apart, error, listed, mean, more_seeds, number, percent, unit
+from lossbench.report.words import apart, error, listed, mean, more_seeds, number, percent
+from lossbench.screen import unit_of
 
 SYMBOLS = {
     "improved": "▲", "regressed": "▼", "ok": "✓", "inconclusive": "?", "failed": "✕", "diverged": "✕", "missing": "○",
@@ -42,7 +43,7 @@ def _verdict(metric: Mapping[str, Any] | None, row: Row) -> dict[str, Any]:
     if metric is None or "values" not in row:
         return own
     return own | {
-        "unit": ", ".join(filter(None, (unit(metric), f"{metric['better']} is better"))),
+        "unit": ", ".join(filter(None, (unit_of(metric), f"{metric['better']} is better"))),
         "mean": mean(row["values"], metric), "error": error(row["values"], metric), "n": len(row["values"]),
         "than": number(row["baseline"], metric), "than_n": len(row["before"]),
     }  # fmt: skip
@@ -103,7 +104,7 @@ def _column(report: Report, name: str) -> dict[str, Any]:
     metric = report["metrics"][name]
     counts = [count for row in metric["rows"] for count in row["images"] or ()]
     return {
-        "name": name, "unit": unit(metric), "better": metric["better"], "n": _range(counts),
+        "name": name, "unit": unit_of(metric), "better": metric["better"], "n": _range(counts),
         "primary": name in report["primary"],
     }  # fmt: skip
 

@@ -7,25 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lossbench.bench.stats import MOST_SEEDS
+from lossbench.screen import unit_of
 
 Fact = Mapping[str, Any]
 ARROW = {"lower": "↓", "higher": "↑"}
 
 
-def unit(metric: Fact) -> str:
-    """Return the unit of what is shown, such as ``x100``."""
-    factor = f"x{metric['shown']:g}" if metric["shown"] != 1 else ""
-    return " ".join(filter(None, (str(metric["unit"]), factor)))
-
-
 def title(name: str, metric: Fact) -> str:
     """Return for example ``A2B/kid (x100, lower is better)``."""
-    return f"{name} ({', '.join(filter(None, (unit(metric), metric['better'] + ' is better')))})"
+    return f"{name} ({', '.join(filter(None, (unit_of(metric), metric['better'] + ' is better')))})"
 
 
 def short(name: str, metric: Fact) -> str:
     """Return for example ``A2B/kid ↓ (x100)``."""
-    return " ".join([name, ARROW[metric["better"]], *([f"({unit(metric)})"] if unit(metric) else [])])
+    return " ".join([name, ARROW[metric["better"]], *([f"({unit_of(metric)})"] if unit_of(metric) else [])])
 
 
 def number(value: float | None, metric: Fact, digits: int = 4) -> str:

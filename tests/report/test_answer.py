@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 
 import pytest
@@ -262,8 +263,22 @@ def test_exactly_compares_every_value_and_term_of_each_run(bench):
     assert said(answer) == ("differs", 1)
     assert answer.sentence == "The largest differences: cycle, A2B/cycle by 1e-10 %."
     del before["cells"][0]["terms"]["A2B/cycle"]
-    assert answered(later, before, exact=1.0).word == "differs"  # one of them has no such term
+    alone = answered(later, before, exact=1.0)
+    assert alone.sentence == "The largest differences: cycle, A2B/cycle is in this alone."
+    assert json.loads(json.dumps(alone.json(), allow_nan=False))["answer"]["word"] == "differs"
     assert said(answered(later, later, exact=0)) == ("unchanged", 0)
+
+
+def test_exactly_what_differs_can_be_accepted_up_to_a_share(bench, tmp_path):
+    before, later = bench(), bench()
+    later["cells"][0]["terms"], before["cells"][0]["terms"] = {"A2B/cycle": 1.0}, {"A2B/cycle": 0.9}
+    (tmp_path / "accepted.toml").write_text(ACCEPTED.replace("+idt", "").replace('"l1"', '"exactly"'), "utf-8")
+    accepted = read_accepted(tmp_path / "accepted.toml")
+    answer = answered(later, before, exact=1e-9, accepted=accepted)
+    assert answer.exit_code == 0
+    assert answer.sentence == "Other numbers, and accepted: cycle, A2B/cycle by 10 %."
+    later["cells"][0]["terms"]["A2B/cycle"] = 9.0
+    assert said(answered(later, before, exact=1e-9, accepted=accepted)) == ("differs", 1)
 
 
 def test_exactly_leaves_costs_aside_and_needs_something_to_compare_with(bench):
@@ -277,6 +292,8 @@ def test_exactly_leaves_costs_aside_and_needs_something_to_compare_with(bench):
 def test_exactly_a_run_that_is_lost_is_incomplete_and_other_settings_are_incomparable(bench):
     before = bench()
     assert said(answered(bench(cycle_idt=[*BASE[:4], None]), before, exact=1e-9)) == ("incomplete", 3)
+    answer = answered(before, bench(cycle_idt=[*BASE[:4], None]), exact=1e-9)
+    assert (*said(answer), answer.sentence) == ("incomparable", 4, "The baseline's seed 4 missing (cycle+idt).")
     before["settings"]["train.steps"] = 9
     assert said(answered(bench(), before, exact=1e-9)) == ("incomparable", 4)
 

@@ -131,7 +131,7 @@ def test_the_verdict_stands_first_in_words(report, text):
     answer = answered(report)
     first = section(text, "verdict")
     assert (answer.word, answer.exit_code) == ("regressed", 1)
-    assert '<h2 id="verdict-head">Regressed, do not merge yet</h2>' in first
+    assert '<h2 id="verdict-head">A loss makes it worse</h2>' in first
     for said in (answer.sentence, answer.advice, answer.earned):
         assert said
         assert said in first
