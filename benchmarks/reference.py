@@ -15,7 +15,9 @@ from pydantic_core import PydanticUndefined
 from lossbench import errors, hookspecs, schedules
 from lossbench.bench.suite import BenchSettings
 from lossbench.catalogue import CITATION, Details, details, entries, sentence, type_name
-from lossbench.cli import BROKEN, INCOMPLETE, INTERRUPTED, app
+from lossbench.cli import BROKEN, app
+from lossbench.commands.benches import INCOMPLETE
+from lossbench.commands.words import INTERRUPTED
 from lossbench.errors import LossbenchError
 from lossbench.metrics.measuring import MEANING as OF_METRICS
 from lossbench.objective import Choice, compose

@@ -121,3 +121,14 @@ def test_plugins_lists_ours(lossbench):
 
 def test_the_command_line_knows_its_version(lossbench):
     assert lossbench("--version")[1].startswith("lossbench 0.")
+
+
+def test_a_fault_of_ours_has_its_traceback_and_an_exit_code_that_nothing_else_has(lossbench, monkeypatch):
+    def broken(path):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("lossbench.record.read_record", broken)
+    code, _, err = lossbench("show", "run")
+    assert code == 70
+    assert err.splitlines()[0] == "Traceback (most recent call last):"
+    assert err.splitlines()[-1] == "ZeroDivisionError: ours"
