@@ -19,9 +19,10 @@ def test_a_run_is_shown_translated_and_kept(lossbench, tmp_path):
         assert words in out
     assert read_record(tmp_path / "run")["status"] == "ok"
 
-    code, shown, _ = lossbench("show", "run")
+    code, shown, _ = lossbench("show", "run", "--html", "run.html")
     assert code == 0
     assert "shape_error" in shown
+    assert "A2B/circularity" in (tmp_path / "run.html").read_text("utf-8")
 
     code, out, _ = lossbench("translate", "run", "run/samples", "--direction", "B2A", "--out", "images")
     assert code == 0

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lossbench.errors import LossbenchError, RunError
 
@@ -20,6 +20,17 @@ class Facts(BaseModel):
     """A part of a report; what this version does not know of is kept."""
 
     model_config = ConfigDict(extra="allow")
+
+
+class Environment(Facts):
+    """What numbers may depend on."""
+
+    cpu: str
+    threads: int
+    device: str
+    packages: dict[str, str | None]
+    commit: str | None = None
+    dirty: bool | None = None
 
 
 class Dataset(Facts):
@@ -95,6 +106,13 @@ class Row(Facts):
     relative_high: float | None = None
 
 
+class Beside(Facts):
+    """The copy's value, and the floor's, where there are any."""
+
+    copy_: float | None = Field(alias="copy")
+    floor: float | None
+
+
 class Metric(Facts):
     """What is known of a metric; ``shown`` is what people see values multiplied by."""
 
@@ -107,7 +125,7 @@ class Metric(Facts):
     reason: str | None
     rows: list[Row]
     again: Row
-    beside: dict[Literal["copy", "floor"], float | None]
+    beside: Beside
     attribution: Attribution | None
 
 
@@ -130,8 +148,14 @@ class Curve(Facts):
     """A run's weighted terms over its steps, means over as many steps as lie between two."""
 
     seed: int
-    steps: list[int]
+    steps: list[int] = Field(min_length=1)
     terms: dict[str, list[float | None]]
+
+    @model_validator(mode="after")
+    def _as_long(self) -> Curve:
+        if any(len(values) != len(self.steps) for values in self.terms.values()):
+            raise ValueError("a term has not as many values as there are steps")
+        return self
 
 
 class Report(Facts):
@@ -146,7 +170,7 @@ class Report(Facts):
     settings: dict[str, Any]
     losses: dict[str, Loss]
     suite: str
-    environments: list[dict[str, Any]]
+    environments: list[Environment]
     baseline: Label
     primary: list[str]
     level: float
@@ -159,6 +183,22 @@ class Report(Facts):
     pictures: dict[Direction, Pictures] = {}
     curves: dict[Label, Curve] = {}
     answer: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Report:
+        """Refuse what does not fit together."""
+        rows = {tuple(row.combination for row in metric.rows) for metric in self.metrics.values()}
+        if len(rows) > 1:
+            raise ValueError("metrics have other combinations than each other")
+        if any(own and own[0] != self.baseline for own in rows) or () in rows:
+            raise ValueError("a metric does not begin with the baseline")
+        if strange := [name for name in self.primary if name not in self.metrics]:
+            raise ValueError(f"{strange[0]} is primary and not measured")
+        if any(
+            cell.environment is not None and not 0 <= cell.environment < len(self.environments) for cell in self.cells
+        ):
+            raise ValueError("a run's environment is not there")
+        return self
 
 
 class Incomparable(LossbenchError):
@@ -187,7 +227,7 @@ def read_report(path: Path) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise RunError(f"{file} is damaged: {where}: {first['msg'].lower()}.") from None
+        raise RunError(f"{file} is damaged: {f'{where}: ' if where else ''}{first['msg'].lower()}.") from None
     return found
 
 

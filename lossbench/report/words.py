@@ -47,10 +47,11 @@ def apart(row: Fact) -> str:
     keys = (
         ("relative", "relative_low", "relative_high") if row.get("relative") is not None else ("worse", "low", "high")
     )
-    middle, low, high = (row[key] for key in keys)
+    numbers: list[Any] = [row.get(key) for key in keys]
+    middle, low, high = numbers
     factor, sign = (100, " %") if keys[0] == "relative" else (1, "")
     said = f"{_size(middle * factor)}{sign} {_way(middle)}"
-    if low is None:
+    if low is None or high is None:
         return said
     ends = sorted((low, high), key=abs)
     if low * high >= 0:

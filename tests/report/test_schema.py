@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies
 
-from lossbench.errors import RunError
+from lossbench.errors import LossbenchError, RunError
 from lossbench.files import write_json
 from lossbench.report.answer import answered
+from lossbench.report.junit import junit
+from lossbench.report.markdown import markdown
+from lossbench.report.page import page
 from lossbench.report.schema import Incomparable, published, read_baseline, read_report
 from tests.bench.test_results import BASE, Made
 
@@ -54,6 +59,37 @@ def test_the_published_file_is_that_of_the_code():
 def test_a_directory_and_a_file_are_read(report, tmp_path):
     write_json(tmp_path / "report.json", report)
     assert read_report(tmp_path) == read_report(tmp_path / "report.json") == report
+
+
+def places(part, path=()):
+    """Yield the path to everything in a report; of long lists to the first three."""
+    items = part.items() if isinstance(part, dict) else enumerate(part[:3]) if isinstance(part, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@given(data=strategies.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_in_a_report_it_is_told_or_refused(report, tmp_path, data):
+    report["curves"] = {"cycle": {"seed": 0, "steps": [1, 2], "terms": {"A2B/gan": [0.5, None]}}}
+    damaged = copy.deepcopy(report)
+    *parents, last = data.draw(strategies.sampled_from(list(places(report))))
+    part = damaged
+    for key in parents:
+        part = part[key]
+    if data.draw(strategies.booleans()):
+        del part[last]
+    else:
+        part[last] = data.draw(strategies.sampled_from([None, "", "<b>", -1, 0.5, True, [], {}, [None], {"a": 1}]))
+    write_json(tmp_path / "damaged.json", damaged)
+    try:
+        found = read_report(tmp_path / "damaged.json")
+        answers = [answered(found), answered(found, report), answered(report, found, exact=1e-9)]
+    except LossbenchError:
+        return
+    for answer in answers:
+        assert all((markdown(answer), junit(answer), page(answer), json.dumps(answer.json(), allow_nan=False)))
 
 
 @pytest.mark.parametrize(
