@@ -33,7 +33,13 @@ def combinations(name: str) -> str:
     for what, value in metric["beside"].items():
         if value is not None:
             rows.append([what, number(value, metric), "", ""])
-    return "\n\n".join([str(markdown(rows)), f"{answer.sentence} {answer.earned} {_facts(answer)}"])
+    return "\n\n".join([str(markdown(rows)), outcome(name)])
+
+
+def outcome(name: str) -> str:
+    """What a bench came to, in words, and where it was computed."""
+    answer = _answer(name)
+    return f"{answer.sentence} {answer.earned} {_facts(answer)}"
 
 
 def others(name: str) -> str:
@@ -104,7 +110,7 @@ def _answer(name: str) -> Answer:
 
 def _tables() -> Iterator[tuple[str, Callable[[], str]]]:
     for name in SUITES:
-        for table in (combinations, others, attribution):
+        for table in (combinations, others, attribution, outcome):
             yield f"{table.__name__}_{name.replace('-', '_')}", partial(table, name)
 
 

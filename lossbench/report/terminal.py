@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -14,6 +14,8 @@ from lossbench.report.questions import Row
 from lossbench.report.words import ARROW, mean, more_seeds, number, percent, title
 from lossbench.screen import console
 
+COPY = -1  # in the place of a combination's
+WIDTH = 9  # of a column of numbers
 STYLES = {
     "improved": "bold green", "regressed": "bold red", "differs": "bold red", "failed": "bold red", "missing": "red",
     "incomparable": "yellow", "passed": "bold green", "unchanged": "bold green", "incomplete": "bold red",
@@ -32,7 +34,8 @@ def show(answer: Answer) -> None:
     if others:
         said = "Other metrics, means over seeds, by number of combination; no verdict is passed on them."
         console.print(f"\n{said} ↓ lower is better, ↑ higher.", style="dim")
-        console.print(_means(report, others))
+        for table in _means(report, others):
+            console.print(table)
     for name, metric in report["metrics"].items():
         if metric["reason"]:
             _say(f"{name}: {metric['reason']}")
@@ -68,7 +71,7 @@ def _show_change(answer: Answer, rows: Sequence[Row]) -> None:
     for gate in answer.gates:
         metric = answer.report["metrics"][gate.metric]
         console.print(title(gate.metric, metric))
-        heads = ("was", "is", "seeds", "worse by", "interval", Column("verdict", min_width=12))
+        heads = ("was", "is", "seeds", "worse by", "interval", Column("verdict", min_width=13))
         table = Table(Column("combination", overflow="fold"), *heads, box=box.SIMPLE_HEAD)
         for row in (row for row in rows if row["metric"] == gate.metric):
             both = mean(row["before"], metric), mean(row["values"], metric), str(len(row["values"]))
@@ -93,8 +96,12 @@ def _worse(row: Mapping[str, Any]) -> tuple[str, str]:
     keys = ("relative", "relative_low", "relative_high") if row["relative"] is not None else ("worse", "low", "high")
     factor, unit = (100, " %") if row["relative"] is not None else (1, "")
     middle, low, high = (row[key] for key in keys)
-    between = "" if low is None else f"{low * factor:+.3g} to {high * factor:+.3g}{unit}"
-    return f"{middle * factor:+.3g}{unit}", between
+    between = "" if low is None else f"{_signed(low * factor)} to {_signed(high * factor)}{unit}"
+    return f"{_signed(middle * factor)}{unit}", between
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.0f}" if abs(value) >= 100 else f"{value:+.3g}"
 
 
 def _show_losses(name: str, answer: Answer) -> None:
@@ -103,7 +110,7 @@ def _show_losses(name: str, answer: Answer) -> None:
     metric = report["metrics"][name]
     judged = {row["combination"]: row for row in answer.losses if row["metric"] == name}
     console.print(f"\n{title(name, metric)}", style="bold")
-    heads = ("mean", "seeds", "images", "worse by", "interval", Column("verdict", min_width=12))
+    heads = ("mean", "seeds", "images", "worse by", "interval", Column("verdict", min_width=13))
     table = Table("", Column("combination", overflow="fold"), *heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number_, row in enumerate(metric["rows"], 1):
         found = judged.get(row["combination"])
@@ -150,18 +157,23 @@ def _of(row: Mapping[str, Any], metric: Mapping[str, Any]) -> tuple[str, str, st
     return mean(row["values"], metric), str(len(row["values"])), images
 
 
-def _means(report: Mapping[str, Any], names: Iterable[str]) -> Table:
-    """Return a column for each combination, under its number."""
-    count = len(next(iter(report["metrics"].values()))["rows"])
-    table = Table(
-        Column("metric", no_wrap=True),
-        *map(str, range(1, count + 1)),
-        "copy",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    for name in names:
-        metric = report["metrics"][name]
-        means = [mean(row["values"], metric, 3) for row in metric["rows"]]
-        table.add_row(f"{name} {ARROW[metric['better']]}", *means, number(metric["beside"]["copy"], metric, 3))
-    return table
+def _means(report: Mapping[str, Any], names: Sequence[str]) -> Iterator[Table]:
+    """Yield a column for each combination, under its number: as many in a table as fit into the terminal."""
+    count = len(report["metrics"][names[0]]["rows"])
+    wide = max(len(name) for name in names) + len("  ↓  ")
+    most = max(1, (console.width - wide) // WIDTH)
+    columns = [*range(count), COPY]
+    for start in range(0, len(columns), most):
+        some = columns[start : start + most]
+        heads = [Column("copy" if place == COPY else str(place + 1), min_width=WIDTH - 2) for place in some]
+        table = Table(Column("metric", no_wrap=True), *heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for name in names:
+            metric = report["metrics"][name]
+            table.add_row(f"{name} {ARROW[metric['better']]}", *(_at(metric, place) for place in some))
+        yield table
+
+
+def _at(metric: Mapping[str, Any], place: int) -> str:
+    if place == COPY:
+        return number(metric["beside"]["copy"], metric, 3)
+    return mean(metric["rows"][place]["values"], metric, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +26,10 @@ def short(name: str, metric: Fact) -> str:
 
 def number(value: float | None, metric: Fact, digits: int = 4) -> str:
     """Return a value as people see it."""
-    return "-" if value is None else f"{value * metric['shown']:.{digits}g}"
+    if value is None:
+        return "-"
+    shown = value * metric["shown"]
+    return f"{shown:.0f}" if abs(shown) >= 10**digits else f"{shown:.{digits}g}"
 
 
 def mean(values: Sequence[float], metric: Fact, digits: int = 4) -> str:
@@ -60,7 +64,7 @@ def apart(row: Fact) -> str:
 
 
 def _size(value: float) -> str:
-    return f"{abs(value):.3g}"
+    return f"{abs(value):.0f}" if 100 <= abs(value) < math.inf else f"{abs(value):.3g}"
 
 
 def _way(worse: float) -> str:
@@ -69,7 +73,7 @@ def _way(worse: float) -> str:
 
 def percent(share: float) -> str:
     """Return a share of 1 as ``12 %``."""
-    return f"{100 * share:.3g} %"
+    return f"{_size(100 * share)} %"
 
 
 def more_seeds(row: Fact) -> str:
