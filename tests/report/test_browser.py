@@ -6,11 +6,13 @@ import base64
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from lossbench.report.answer import answered
 from lossbench.report.page import page
+from lossbench.report.schema import read_report
 from tests.report.test_page import full
 
 selenium = pytest.importorskip("selenium", reason="no selenium: pip install selenium")
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.skipif(
     not BROWSER or not DRIVER, reason="no Chromium: apt-get install chromium chromium-driver"
 )
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+COMMITTED = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("bench-*.json"))
 CONTRAST = 4.5  # WCAG 2.2, AA
 
 
@@ -107,6 +110,16 @@ def test_long_names_do_not_widen_a_phone(browser, tmp_path):
     (tmp_path / "report.html").write_text(page(answered(json.loads(named))), "utf-8")
     opened(browser, (tmp_path / "report.html").as_uri(), 390)
     assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_committed_reports_open_in_silence_and_fit(browser, tmp_path, path, width):
+    (tmp_path / "page.html").write_text(page(answered(read_report(path))), "utf-8")
+    opened(browser, (tmp_path / "page.html").as_uri(), width)
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") == width
+    assert css(browser, "#seeds svg, .grid img")
 
 
 def sources(browser):
