@@ -11,6 +11,7 @@ from typing import Any
 from lossbench.report.questions import Gate, Report, Row, groups
 from lossbench.report.words import apart, listed, number, percent, plural
 
+LOST = {"failed": ("failed", "diverged"), "missing": ("missing",)}
 HEADLINES = {  # by word: of a change, of losses
     "regressed": ("regressed, do not merge yet", "a loss makes it worse"),
     "differs": ("results changed", ""),
@@ -63,16 +64,18 @@ def compared(facts: Facts) -> str:
     own = groups(facts.report)
     seeds = sorted({len(cells) for cells in own.values()})
     each = " to ".join(map(str, seeds[:1] + seeds[1:][-1:]))
-    n = f"{plural(len(own), 'combination')}, {each} seed{'s' * (each != '1')} each"
+    again = sum(cell["again"] for cell in facts.report["cells"])
+    twin = f" and {again} of the baseline combination again" if again else ""
+    n = f"{plural(len(own), 'combination')}, {each} seed{'s' * (each != '1')} each{twin}"
     gates = ", ".join(f"{gate.metric} within {gate.margin}" for gate in facts.gates)
     if facts.baseline is None:
         base = facts.report["baseline"]
-        return f"Losses compared with {base}: {n}, {gates}. Without --baseline nothing is said of a change."
+        return f"Losses compared with {base}: {n}; {gates}. There is no --baseline, so no change was checked."
     commits = [f" at {commit[:10]}" if (commit := commit_of(each)) else "" for each in (facts.report, facts.baseline)]
     if facts.exact is not None:
         expected = f"{n}; equal numbers are expected, to {facts.exact:g}"
         return f"This{commits[0]} compared run by run with the baseline{commits[1]}: {expected}."
-    return f"This{commits[0]} compared with the baseline{commits[1]}: {n}, {gates}."
+    return f"This{commits[0]} compared with the baseline{commits[1]}: {n}; {gates}."
 
 
 def sentence(facts: Facts, word: str) -> str:
@@ -91,9 +94,9 @@ def _parts(facts: Facts, word: str) -> Iterator[str]:
         yield f"The largest differences: {_differing(some)}."
     if some := by.get("incomparable"):
         yield f"{_upper(str(some[0]['reason']))} ({_names(some)})."
-    if facts.lost:
-        count = plural(len(facts.report["cells"]), "run")
-        yield f"{len(facts.lost)} of {count} failed or missing: {_lost(facts.lost)}."
+    for what, words in LOST.items():
+        if cells := [cell for cell in facts.lost if cell["status"] in words]:
+            yield f"{len(cells)} of {plural(len(facts.report['cells']), 'run')} {what}: {_lost(cells)}."
     if some := by.get("accepted"):
         exact = facts.exact is not None
         yield f"Other numbers, and accepted: {_differing(some)}." if exact else f"Worse, and accepted: {_named(some)}."
@@ -116,7 +119,8 @@ def _names(rows: Sequence[Row]) -> str:
 
 
 def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """Begin a sentence, unless with an option's key."""
+    return text if "." in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
 def _differing(rows: Sequence[Row]) -> str:
@@ -129,60 +133,86 @@ def _by(row: Row) -> str:
 
 
 def _lost(cells: Sequence[Mapping[str, Any]]) -> str:
-    return listed([f"{cell['combination']} seed {cell['seed']} {cell['status']}" for cell in cells])
+    return listed([f"{cell['combination']} seed {cell['seed']}" for cell in cells])
 
 
 def _unsure(rows: Sequence[Row]) -> str:
-    """Say what cannot be told, and how much could hide in it."""
-    most = max((row["relative_high"] for row in rows if row.get("relative_high") is not None), default=None)
-    hidden = "" if most is None else f"; in them up to {percent(most)} worse could hide"
-    return f"Too noisy to judge: {_names(rows)}{hidden}."
+    """Say what cannot be told, and how bad it could be."""
+    who = "it" if len({row["combination"] for row in rows}) == 1 else "they"
+    return f"Too noisy to judge: {_names(rows)}; {who} could be {_at_worst(rows)} (limit {rows[0]['limit']})."
+
+
+def _at_worst(rows: Sequence[Row]) -> str:
+    most = max((row["relative_high"] for row in rows if row.get("relative_high") is not None), default=inf)
+    return "far worse" if most > 1 else f"up to {percent(most)} worse"
 
 
 def advice(facts: Facts, word: str) -> str:
-    """Say what to do, of everything that is to be done."""
+    """Say what to do, the decision first, then how."""
     return " ".join(_steps(facts, word))
 
 
 def _steps(facts: Facts, word: str) -> Iterator[str]:
-    change = facts.baseline is not None
-    if word == "regressed" and change:
-        yield "Fix what got worse, or accept it with a reason and a date (--accepted FILE)."
-    if word == "regressed" and not change:
-        yield "Leave these losses out, or lower their weights."
-    if facts.lost:
-        yield f"Look at the runs that failed{_by_hand(facts.lost[0])} and run the bench again; the others are kept."
-    if word == "differs":
-        fixed = "once no run fails, " if facts.lost else ""
-        yield (
-            f"If this change was to alter results, {fixed}accept it with a reason and a date (--accepted FILE) or make "
-            "a new baseline; if not, do not merge it."
-        )
     if word == "incomparable":
-        yield "If that was intended, make a new baseline with these settings; if not, take it back."
-    if word == "inconclusive":
+        baseline = "make a new baseline: run this suite at the baseline's commit"
+        yield f"Do not merge yet. Revert that, or, if it is intended, {baseline}."
+    elif facts.baseline is None:
+        yield from _of_losses(facts, word)
+    else:
+        yield from _of_change(facts, word)
+    if facts.lost:
+        failed = [cell for cell in facts.lost if cell["status"] != "missing"]
+        then = "Run" if word == "incomplete" else "Then run"
+        yield f"{then} the bench again, lossbench bench suite.toml: what is finished is reused{_by_hand(failed)}."
+
+
+def _of_change(facts: Facts, word: str) -> Iterator[str]:
+    if word == "regressed":
+        yield "Do not merge. Fix what got worse, or accept it with a reason and a date (--accepted FILE)."
+    elif word == "differs":
+        yield (
+            "Do not merge unless results were meant to change; if so, accept that with a reason and a date "
+            "(--accepted FILE), or make a new baseline."
+        )
+    elif word == "incomplete":
+        yield "Do not merge yet."
+    elif word == "inconclusive":
+        yield f"Merge if {_at_worst(facts.by['inconclusive'])} would be acceptable."
         yield from _more(facts)
-    if word in ("passed", "unchanged", "improved") and change:
-        yield "Nothing to do."
+    else:
+        yield "Merge: there is nothing to do."
 
 
-def _by_hand(cell: Mapping[str, Any]) -> str:
-    words = ",".join(cell["plugins"])
-    return f" (lossbench run --config suite.toml --plugins {words} --seed {cell['seed']})"
+def _of_losses(facts: Facts, word: str) -> Iterator[str]:
+    if word == "regressed":
+        yield "Leave these losses out, or lower their weights."
+    elif word == "improved":
+        best = min(facts.by["improved"], key=lambda row: row["worse"])
+        yield f"Use one of these; {best['combination']} has the best mean."
+    elif word == "inconclusive":
+        yield "Believe no difference yet."
+        yield from _more(facts)
+
+
+def _by_hand(cells: Sequence[Mapping[str, Any]]) -> str:
+    """Say how to repeat the first of some runs."""
+    if not cells:
+        return ""
+    words = ",".join(cells[0]["plugins"])
+    return f". To see one fail: lossbench run --config suite.toml --plugins {words} --seed {cells[0]['seed']}"
 
 
 def _more(facts: Facts) -> Iterator[str]:
     """Say what more seeds would bring, and what they cost."""
     rows = facts.by["inconclusive"]
-    if facts.baseline is not None:
-        yield "Merge it if you can live with that."
-    needed = [row["seeds"] for row in rows if row["seeds"]]
+    needed = [row for row in rows if row["seeds"]]
     have = max(len(row["values"]) for row in rows)
     if needed:
-        most = max(needed)
-        yield f"To judge {len(needed)} of them: --seeds {most}, about {most / max(have, 1):.2g} times the work."
-    if len(needed) < len(rows):
-        yield f"{len(rows) - len(needed)} would need more than 100 seeds."
+        most = max(row["seeds"] for row in needed)
+        work = f"about {most / max(have, 1):.2g} times the work"
+        yield f"To judge {_names(needed)}: lossbench bench suite.toml --seeds {most}, {work}."
+    if beyond := [row for row in rows if not row["seeds"]]:
+        yield f"{_names(beyond)} need{'s' * (len(beyond) == 1)} more than 100 seeds."
 
 
 def earned(report: Report, gates: Sequence[Gate]) -> str:

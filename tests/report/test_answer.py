@@ -63,15 +63,22 @@ def test_too_few_seeds_pass_unless_that_is_not_enough(bench, strict, code):
     answer = answered(bench(cycle_idt=HARDLY), strict=strict)
     (row,) = [row for row in answer.losses if row["combination"] == "cycle+idt"]
     assert said(answer) == ("inconclusive", code)
-    worst = f"{100 * row['relative_high']:.3g} % worse could hide"
-    assert answer.sentence == f"Too noisy to judge: cycle+idt; in them up to {worst}."
+    worst = f"up to {100 * row['relative_high']:.3g} % worse (limit 5%)"
+    assert answer.sentence == f"Too noisy to judge: cycle+idt; it could be {worst}."
     assert answer.headline == "no evidence yet"
     assert row["seeds"] > 5
-    assert answer.advice.startswith(f"To judge 1 of them: --seeds {row['seeds']}, about {row['seeds'] / 5:.2g} times")
+    more = f"lossbench bench suite.toml --seeds {row['seeds']}, about {row['seeds'] / 5:.2g} times the work."
+    assert answer.advice == f"Believe no difference yet. To judge cycle+idt: {more}"
 
 
 def test_where_no_number_of_seeds_would_decide_that_is_the_advice(bench):
-    assert answered(bench(cycle_idt=WIDE, cycle_tv=WIDE)).advice == "2 would need more than 100 seeds."
+    answer = answered(bench(cycle_idt=WIDE, cycle_tv=WIDE))
+    assert answer.advice == "Believe no difference yet. cycle+idt, cycle+tv need more than 100 seeds."
+    assert "they could be up to " in answer.sentence
+
+
+def test_what_could_be_anything_is_said_so(bench):
+    assert "it could be far worse (limit 5%)" in answered(bench(cycle_idt=[0.1, 3.0, 0.2, 2.0, 0.5])).sentence
 
 
 def test_which_loss_earned_its_place(bench):
@@ -106,8 +113,8 @@ def test_the_same_bits_have_not_changed_whatever_their_noise(bench):
     answer = answered(bench(cycle_idt=WIDE), bench(cycle_idt=WIDE))
     assert said(answer) == ("unchanged", 0)
     assert answer.sentence == "All 15 runs give exactly the same numbers as the baseline."
-    assert answer.compared == "This compared with the baseline: 3 combinations, 5 seeds each, A2B/l1 within 5%."
-    assert answer.advice == "Nothing to do."
+    assert answer.compared == "This compared with the baseline: 3 combinations, 5 seeds each; A2B/l1 within 5%."
+    assert answer.advice == "Merge: there is nothing to do."
 
 
 def test_with_a_baseline_the_change_alone_decides(bench):
@@ -119,7 +126,7 @@ def test_with_a_baseline_the_change_alone_decides(bench):
     broken = answered(bench(cycle_idt=WORSE), bench())
     assert said(broken) == ("regressed", 1)
     assert broken.sentence.startswith("Worse than the baseline: cycle+idt, A2B/l1 50 % worse (")
-    assert broken.advice == "Fix what got worse, or accept it with a reason and a date (--accepted FILE)."
+    assert broken.advice == "Do not merge. Fix what got worse, or accept it with a reason and a date (--accepted FILE)."
     assert broken.headline == "regressed, do not merge yet"
 
 
@@ -141,8 +148,9 @@ def test_a_run_that_is_missing_or_failed_is_incomplete(bench):
     for lost in ([*BASE[:4], None],):
         answer = answered(bench(cycle_idt=lost), bench())
         assert said(answer) == ("incomplete", 3)
-        assert answer.sentence == "1 of 15 runs failed or missing: cycle+idt seed 4 missing."
-        assert "(lossbench run --config suite.toml --plugins cycle,idt --seed 4)" in answer.advice
+        assert answer.sentence == "1 of 15 runs missing: cycle+idt seed 4."
+        again = "Run the bench again, lossbench bench suite.toml: what is finished is reused."
+        assert answer.advice == f"Do not merge yet. {again}"
         assert [cell["seed"] for cell in answer.failures] == [4]
 
 
@@ -154,6 +162,8 @@ def test_a_seed_that_diverged_is_in_no_mean(bench, status):
     answer = answered(later, bench())
     (row,) = [row for row in answer.change if row["combination"] == "cycle+idt"]
     assert (row["verdict"], row["reason"], len(row["values"])) == ("failed", "seed 2", 4)
+    assert answer.sentence == "1 of 15 runs failed: cycle+idt seed 2."
+    assert answer.advice.endswith("To see one fail: lossbench run --config suite.toml --plugins cycle,idt --seed 2.")
     assert said(answer) == ("incomplete", 3)
 
 
@@ -178,7 +188,10 @@ def test_what_cannot_be_compared_is_said(bench, path, other, reason):
     place[last] = other
     answer = answered(bench(), before)
     assert said(answer) == ("incomparable", 4)
-    assert answer.sentence == f"{reason[0].upper()}{reason[1:]} (cycle, cycle+idt, cycle+tv)."
+    assert (
+        answer.sentence
+        == f"{reason if '.' in reason.split()[0] else reason[0].upper() + reason[1:]} (cycle, cycle+idt, cycle+tv)."
+    )
 
 
 def test_a_baseline_without_the_metric_or_a_seed_is_incomparable(bench):

@@ -37,7 +37,10 @@ def test_the_first_line_finds_it_and_the_second_is_the_verdict(bench):
     assert lines[1].startswith(
         "**❌ lossbench, cyclegan on shapes: regressed, do not merge yet.** Worse than the baseline: cycle+idt, A2B/l1 50 % worse ("
     )
-    assert lines[3] == "**What to do:** Fix what got worse, or accept it with a reason and a date (--accepted FILE)."
+    assert (
+        lines[3]
+        == "**What to do:** Do not merge. Fix what got worse, or accept it with a reason and a date (--accepted FILE)."
+    )
 
 
 def test_of_one_title_there_is_one_comment(bench):

@@ -55,7 +55,7 @@ def test_what_is_inconclusive_says_what_would_decide(made, shown):
     assert seeds > 5
     assert lines[4].endswith(f"inconclusive, needs {seeds} seeds")
     assert lines[5].endswith("inconclusive, needs two seeds for an interval")
-    assert f"To judge 1 of them: --seeds {seeds}, about " in lines[-1]
+    assert f"To judge cycle+idt: lossbench bench suite.toml --seeds {seeds}, about " in lines[-1]
 
 
 def test_people_read_values_in_their_unit_and_records_hold_them_as_they_are(shown, tmp_path):
@@ -92,7 +92,7 @@ def test_what_was_lost_is_said_with_its_reason(made, shown):
         "cycle+idt seed 1 failed: expected [B, C], and no [/red] :warning:", "1 of 14 runs are missing.",
     ]  # fmt: skip
     assert lines[-1].startswith(
-        "Incomplete. 2 of 14 runs failed or missing: cycle+idt seed 1 failed, cycle+tv seed 1 missing."
+        "Incomplete. 1 of 14 runs failed: cycle+idt seed 1. 1 of 14 runs missing: cycle+tv seed 1."
     )
 
 
