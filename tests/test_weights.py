@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import io
 import json
@@ -36,17 +37,17 @@ def sha256(content):
 
 def tarred(name, content=ORIGINAL, kind=tarfile.REGTYPE, link=""):
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+    with tarfile.open(fileobj=file, mode="w") as archive:
         member = tarfile.TarInfo(name)
         member.size, member.type, member.linkname = len(content), kind, link
         archive.addfile(member, io.BytesIO(content))
-    return file.getvalue()
+    return gzip.compress(file.getvalue(), mtime=0)  # a test is known by its bytes, and they may not hold the time
 
 
 def zipped(name, content=ORIGINAL):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, content)
+        archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return file.getvalue()
 
 
