@@ -71,9 +71,9 @@ def attribution(name: str) -> str:
 
 
 def report_pages() -> str:
-    """Links to the pages that the site makes of the reports."""
+    """The pages that the site makes of the reports, which are links there."""
     there = [name for name in SUITES if (RESULTS / f"bench-{name}.json").exists()]
-    lines = [f"- [{name}](reports/{name}.html): {_answer(name).sentence}" for name in there]
+    lines = [f"- `reports/{name}.html`: {_answer(name).sentence}" for name in there]
     return "\n".join(lines) or "Not measured yet."
 
 

@@ -24,6 +24,7 @@ from lossbench.report.schema import read_report
 ROOT = Path(__file__).parent.parent
 PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "README.md": "index.md"}
 STACKED = (3, 4)  # columns
+REPORT = re.compile(r"`(reports/[a-z-]+\.html)`")  # which only the site has
 LINK = re.compile(r"\[([^\]]*)\]\((?![a-z]+:|#)([^)#]+)(#[^)]*)?\)")
 
 
@@ -67,7 +68,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             return f"[{text}]({PAGES[target]}{anchor})"
         return f"[{text}]({target.removeprefix('docs/')}{anchor})" if target.startswith("docs/") else text
 
-    return LINK.sub(mended, markdown)
+    return REPORT.sub(r"[\1](\1)", LINK.sub(mended, markdown))
 
 
 def on_page_content(html: str, **_: Any) -> str:

@@ -176,7 +176,8 @@ def _primary(suite: Suite, names: Sequence[str]) -> list[str]:
 def _cell(one: Result) -> dict[str, Any]:
     values = {name: value["value"] for name, value in one.values.items()}
     own = {"combination": label(one.combination), "seed": one.seed, "again": one.again, "status": one.status}
-    return {**own, "plugins": list(one.combination), "error": one.error, "values": values, **one.facts}
+    facts = {"run_id": None, "directory": None, "terms": {}, **one.facts}
+    return {**own, "plugins": list(one.combination), "error": one.error, "values": values, **facts}
 
 
 def _metric(

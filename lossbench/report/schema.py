@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -64,19 +64,36 @@ class Cell(Facts):
     status: Literal["ok", "failed", "diverged", "missing"]
     error: str | None
     values: dict[str, float | None]
-    terms: dict[str, float | None] = {}
-    run_id: str | None = None
-    directory: str | None = None
-    environment: int | None = None
+    terms: dict[str, float | None]
+    run_id: str | None
+    directory: str | None
+    environment: int | None
 
 
-class Estimate(Facts):
+class Between(Facts):
+    """An interval, whole or not at all."""
+
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval has one end")
+        return self
+
+
+class Estimate(Between):
     """A value with its interval; None where there are too few values."""
 
     value: float | None
-    low: float | None
-    high: float | None
     n: int
+
+    @model_validator(mode="after")
+    def _valued(self) -> Self:
+        if self.value is None and self.low is not None:
+            raise ValueError("an interval has no value")
+        return self
 
 
 class Attribution(Facts):
@@ -87,8 +104,14 @@ class Attribution(Facts):
     interactions: dict[str, Estimate]
     shapley: dict[str, Estimate]
 
+    @model_validator(mode="after")
+    def _alike(self) -> Attribution:
+        if self.main.keys() != self.shapley.keys():
+            raise ValueError("main effects and Shapley values are of other losses")
+        return self
 
-class Row(Facts):
+
+class Row(Between):
     """A combination's values of a metric, by seed, and beside the baseline's how much worse they are."""
 
     combination: Label
@@ -99,11 +122,15 @@ class Row(Facts):
     missing: list[int]
     verdict: Literal["improved", "ok", "inconclusive", "regressed", "failed", "missing", "incomparable"] | None = None
     worse: float | None = None
-    low: float | None = None
-    high: float | None = None
     relative: float | None = None
     relative_low: float | None = None
     relative_high: float | None = None
+
+    @model_validator(mode="after")
+    def _shared(self) -> Self:
+        if (self.relative_low is None) != (self.relative_high is None):
+            raise ValueError("an interval has one end")
+        return self
 
 
 class Beside(Facts):

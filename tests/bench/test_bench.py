@@ -598,7 +598,7 @@ def test_what_was_not_fixed_beforehand_is_said(copied, lossbench):
     assert before["changed"] == []
     for _ in range(2):  # and stays said
         code, out, _ = lossbench("bench", copied, "--set", "bench.margin=0.25")
-        assert (code, "Changed when values could be seen already: bench.margin was 2%, is 0.25\n" in out) == (0, True)
+        assert (code, "Changed when values could be seen already: bench.margin was 2%, is 0.25.\n" in out) == (0, True)
     assert json.loads((copied / "report.json").read_text("utf-8"))["margin"] == "0.25"
 
 
