@@ -106,7 +106,7 @@ def report(
     json: Annotated[Path | None, Option(help="Write everything, pictures and curves too, for another machine.")] = None,
 ) -> None:
     """Say which loss earned its place, and what got worse: in a pull request, a browser, an exit code."""
-    from lossbench.report import told
+    from lossbench.report.forms import told
 
     forms = {"markdown": markdown, "html": html, "junit": junit, "json": json}
     asked = {form: path for form, path in forms.items() if path is not None}

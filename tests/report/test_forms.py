@@ -84,7 +84,7 @@ def test_a_broken_record_is_incomplete(benches, lossbench):
 
 def test_no_torch_is_imported(benches):
     code = (
-        "import sys; from pathlib import Path; from lossbench.report import told; "
+        "import sys; from pathlib import Path; from lossbench.report.forms import told; "
         f"told(Path({str(benches / 'after')!r}), None, {{'html': Path({str(benches / 'r.html')!r})}}); "
         "sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     )
