@@ -146,7 +146,7 @@ def images(report: Report) -> Iterator[dict[str, Any]]:
         if cell["status"] == "ok"
     }
     for way, found in report.get("pictures", {}).items():
-        given = {"input": found["input"], **({"truth": found["truth"]} if found["truth"] else {})}
+        given = {name: found[name] for name in ("input", "truth") if found[name]}
         columns = [{"name": name, "images": some, "about": name} for name, some in given.items()]
         for name, column in list(found["columns"].items())[:MOST]:
             value = values.get((name, column["seed"]))
