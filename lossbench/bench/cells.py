@@ -94,7 +94,8 @@ class Cell:
 
     def steps_done(self) -> int:
         """Return how far it is, by the last line of its log."""
-        return int(last_line(self.directory / LOG).get("step", 0))
+        step = last_line(self.directory / LOG).get("step")
+        return step if isinstance(step, int) else 0
 
 
 def meanings(metrics: Iterable[Metric]) -> Meanings:

@@ -12,7 +12,7 @@ from typing import Any
 from lossbench.bench.stats import Margin, compare
 
 Cells = Sequence[Mapping[str, Any]]
-LOST = ("failed", "diverged")
+FAILED = ("failed", "diverged")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Rule:
 def sample(cells: Cells, name: str) -> Sample:
     """Return what a group of cells has of a metric; a run that is whole may have nothing to measure."""
     measured = [cell for cell in cells if cell["status"] == "ok" and cell["values"].get(name) is not None]
-    failed = [cell["seed"] for cell in cells if cell["status"] in LOST]
+    failed = [cell["seed"] for cell in cells if cell["status"] in FAILED]
     seeds = [cell["seed"] for cell in measured]
     missing = sorted({cell["seed"] for cell in cells} - {*failed, *seeds})
     return Sample(seeds, [cell["values"][name] for cell in measured], failed, missing)

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lossbench.bench.judging import Rule, Sample, beside, incomplete, sample
+from lossbench.bench.judging import FAILED, Rule, Sample, beside, incomplete, sample
 from lossbench.bench.stats import Margin, simultaneous
 
 Report = Mapping[str, Any]
 Row = dict[str, Any]
 MEANING = ("protocol", "weights")
-FAILED = ("failed", "diverged")
 ABSENT = {"status": "missing"}
 
 
