@@ -5,7 +5,7 @@ Pure functions of the cells that a report holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -69,3 +69,8 @@ def incomplete(name: str, base: Sample) -> str:
     """Say why nothing can be compared with a group, if so."""
     seeds = ", ".join(map(str, base.lost))
     return f"nothing is compared with {name}, which has no value of seed {seeds}" if base.lost else ""
+
+
+def meant(word: str, names: Iterable[str]) -> str | None:
+    """Return the metric that a word names, of one without a direction the first direction's."""
+    return next((name for name in names if word in (name, name.rpartition("/")[2])), None)

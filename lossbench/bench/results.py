@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from lossbench.bench.attribution import effects
 from lossbench.bench.cells import MEANING, Cell
-from lossbench.bench.judging import Rule, Sample, beside, incomplete, sample
+from lossbench.bench.judging import Rule, Sample, beside, incomplete, meant, sample
 from lossbench.bench.stats import simultaneous
 from lossbench.bench.suite import Combination, Suite, label, short
 from lossbench.errors import RunError
@@ -20,6 +20,9 @@ from lossbench.record import LOG, last_line, read_record
 SCHEMA = 2
 COMPLAINT = "lossbench: "  # how the command line begins to say why it ended
 ASIDE = {  # of a run's settings: what does not decide what its values are values of, or is said elsewhere
+    "data.dir", "metrics", "observe", "plugins", "recipe", "train.device", "train.every", "train.keep", "train.seed",
+}  # fmt: skip
+ASIDE = {  # settings that do not decide what values are values of, or that are said elsewhere
     "data.dir", "metrics", "observe", "plugins", "recipe", "train.device", "train.every", "train.keep", "train.seed",
 }  # fmt: skip
 Status = Literal["ok", "failed", "diverged", "missing"]
@@ -133,19 +136,8 @@ def _about(found: Sequence[Result]) -> dict[str, Any]:
     if not records:
         return {"recipe": None, "dataset": None, "settings": {}, "losses": {}}
     first, losses = records[0], _losses(records)
-    aside = {
-        "data.dir",
-        "metrics",
-        "observe",
-        "plugins",
-        "recipe",
-        "train.device",
-        "train.every",
-        "train.keep",
-        "train.seed",
-    }
     settings = {
-        key: value for key, value in first["config"].items() if key not in aside and key.partition(".")[0] not in losses
+        key: value for key, value in first["config"].items() if key not in ASIDE and key.partition(".")[0] not in losses
     }
     return {"recipe": first["config"]["recipe"], "dataset": first["dataset"], "settings": settings, "losses": losses}
 
@@ -169,8 +161,7 @@ def _where(one: Result, machines: Sequence[Mapping[str, Any]]) -> dict[str, Any]
 def _primary(suite: Suite, names: Sequence[str]) -> list[str]:
     """Return the metrics that verdicts are about: of a name without a direction the first direction's."""
     asked = suite.bench.primary or [name for name in names if not name.startswith("cost/")][:1]
-    found = [next((name for name in names if name == word or name.rpartition("/")[2] == word), None) for word in asked]
-    return [name for name in found if name]
+    return [name for name in (meant(word, names) for word in asked) if name]
 
 
 def _cell(one: Result) -> dict[str, Any]:
@@ -194,16 +185,18 @@ def _metric(
     mixed = _incomparable(every, name)
     told = next(filter(None, (one.values[name].get("reason") for one in every if name in one.values)), "")
     reason = mixed or told or incomplete(label(base), samples[base])
-    found = [_row(each, rows[each], name) | beside(samples[each], samples[base], rule, reason) for each in others]
-    twin = beside(_sample(again, name), samples[base], replace(rule, paired=False), reason)
+    own = {each: _row(each, rows[each], samples[each], name) for each in rows}
+    found = [own[each] | beside(samples[each], samples[base], rule, reason) for each in others]
+    twin = _sample(again, name)
+    other = _row(base, again, twin, name) | beside(twin, samples[base], replace(rule, paired=False), reason)
     return {
         **{key: meaning[key] for key in ("unit", "better", "shown", "protocol", "weights")},
         "level": level,
         "reason": reason or None,
-        "rows": [_row(base, rows[base], name), *(row | ({} if judged else {"verdict": None}) for row in found)],
-        "again": _row(base, again, name) | twin,
+        "rows": [own[base], *(row | ({} if judged else {"verdict": None}) for row in found)],
+        "again": other,
         "beside": {what: _beside(every, what, name) for what in ("copy", "floor")},
-        "attribution": None if mixed else _attribution(suite, rows, name),
+        "attribution": None if mixed else _attribution(suite, samples),
     }
 
 
@@ -211,9 +204,8 @@ def _sample(some: Iterable[Result], name: str) -> Sample:
     return sample([_cell(one) for one in some], name)
 
 
-def _row(combination: Combination, some: Sequence[Result], name: str) -> dict[str, Any]:
+def _row(combination: Combination, some: Sequence[Result], found: Sample, name: str) -> dict[str, Any]:
     """Return a combination's values, and the seeds that have none."""
-    found = _sample(some, name)
     measured = [one.values.get(name, {}) for one in some if one.status == "ok"]
     counts = [value["n"] for value in measured if value.get("value") is not None]
     return {
@@ -240,10 +232,9 @@ def _beside(every: Iterable[Result], what: str, name: str) -> float | None:
     return next((value for value in there if value is not None), None)
 
 
-def _attribution(suite: Suite, rows: Rows, name: str) -> dict[str, Any] | None:
+def _attribution(suite: Suite, samples: Mapping[Combination, Sample]) -> dict[str, Any] | None:
     """Return what each loss does, where every combination of those that vary was trained and measured."""
-    everywhere = frozenset.intersection(*map(frozenset, rows)) | {suite.adversary}
-    samples = {each: _sample(some, name) for each, some in rows.items()}
+    everywhere = frozenset.intersection(*map(frozenset, samples)) | {suite.adversary}
     values = {frozenset(each) - everywhere: found.values for each, found in samples.items() if found.values}
     free = sorted(frozenset().union(*values))
     settings = {frozenset(on) for n in range(len(free) + 1) for on in combinations(free, n)}

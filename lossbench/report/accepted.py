@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from lossbench.bench.judging import meant
 from lossbench.bench.stats import Margin
 from lossbench.errors import OptionError
 from lossbench.report.questions import Row
@@ -82,8 +83,8 @@ def _within(row: Row, limit: Margin) -> bool:
 
 
 def _is_for(each: Accepted, row: Row) -> bool:
-    names = (EXACTLY,) if row["verdict"] == "differs" else (row["metric"], row["metric"].rpartition("/")[2])
-    return each.combination == row["combination"] and each.metric in names
+    name = EXACTLY if row["verdict"] == "differs" else row["metric"]
+    return each.combination == row["combination"] and meant(each.metric, [name]) is not None
 
 
 def unused(rows: Sequence[Row], accepted: Iterable[Accepted]) -> Iterator[str]:

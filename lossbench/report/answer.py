@@ -7,9 +7,10 @@ something: each combination beside itself in another report. The second decides 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from lossbench.bench.judging import meant
 from lossbench.bench.stats import Margin
 from lossbench.errors import OptionError, near_miss
 from lossbench.report.accepted import Accepted, accept, unused
@@ -20,6 +21,7 @@ from lossbench.report.words import listed
 Word = Literal["regressed", "differs", "incomparable", "incomplete", "improved", "inconclusive", "passed", "unchanged"]
 LOST = {"failed", "missing"}
 CODES: Mapping[Word, int] = {"regressed": 1, "differs": 1, "incomparable": 4, "incomplete": 3}
+TOLD = ("title", "word", "headline", "compared", "sentence", "advice", "earned", "exit_code", "notes", "exact")
 STRICT = 5  # inconclusive, where that is not enough
 
 
@@ -41,9 +43,9 @@ class Answer:
     sentence: str
     advice: str
     exit_code: int
-    notes: Sequence[str] = field(default_factory=tuple)
-    earned: str = ""
-    exact: float | None = None
+    notes: Sequence[str]
+    earned: str
+    exact: float | None
 
     @property
     def failures(self) -> list[Mapping[str, Any]]:
@@ -52,21 +54,7 @@ class Answer:
 
     def json(self) -> dict[str, Any]:
         """Return the report with its answer."""
-        own = {
-            key: getattr(self, key)
-            for key in (
-                "title",
-                "word",
-                "headline",
-                "compared",
-                "sentence",
-                "advice",
-                "earned",
-                "exit_code",
-                "notes",
-                "exact",
-            )
-        }
+        own = {key: getattr(self, key) for key in TOLD}
         gates = [{"metric": gate.metric, "margin": str(gate.margin)} for gate in self.gates]
         return {**self.report, "answer": {**own, "gates": gates, "losses": self.losses, "change": self.change}}
 
@@ -133,8 +121,7 @@ def gates_of(report: Report, words: Sequence[str]) -> list[Gate]:
 def _gate(report: Report, word: str) -> Gate:
     name, _, margin = word.partition(":")
     known = list(report["metrics"])
-    found = next((each for each in known if each == name or each.rpartition("/")[2] == name), None)
-    if found is None:
+    if (found := meant(name, known)) is None:
         close = near_miss(name, [*known, *(each.rpartition("/")[2] for each in known)])
         raise OptionError(f"--fail-on {word}: {name} was not measured.{close} Measured: {', '.join(known)}.")
     return Gate(found, Margin.parse(margin or report["margin"]))
