@@ -60,10 +60,14 @@ def read_record(directory: Path) -> dict[str, Any]:
     try:
         Record.model_validate(record)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RunError(f"{directory / 'run.json'} is damaged: {where}: {first['msg'].lower()}.") from None
+        raise RunError(f"{directory / 'run.json'} is damaged: {damage(error)}.") from None
     return record
+
+
+def damage(error: ValidationError) -> str:
+    """Say what is first wrong in a file, and where."""
+    first = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"].lower())))
 
 
 def _again(directory: Path) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from lossbench.bench.judging import meant
 from lossbench.bench.stats import Margin
 from lossbench.errors import OptionError
+from lossbench.record import damage
 from lossbench.report.questions import Row
 
 EXACTLY = "exactly"  # the metric of what differs under --exact
@@ -59,9 +60,7 @@ def read_accepted(path: Path) -> list[Accepted]:
             )
         return [Accepted.model_validate(entry) for entry in found.get("accepted", [])]
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise OptionError(f"--accepted {path}: {where}: {first['msg'].lower()}. [[accepted]] has {example}") from None
+        raise OptionError(f"--accepted {path}: {damage(error)}. [[accepted]] has {example}") from None
     except OSError as error:
         raise OptionError(f"--accepted {path}: {str(error.strerror).lower()}.") from None
     except (ValueError, AttributeError) as error:

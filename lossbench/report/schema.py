@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lossbench.errors import LossbenchError, RunError
+from lossbench.record import DatasetFacts, EnvironmentFacts, damage
 
 SCHEMA = 2
 FILE = "report.json"
@@ -20,25 +21,6 @@ class Facts(BaseModel):
     """A part of a report; what this version does not know of is kept."""
 
     model_config = ConfigDict(extra="allow")
-
-
-class Environment(Facts):
-    """What numbers may depend on."""
-
-    cpu: str
-    threads: int
-    device: str
-    packages: dict[str, str | None]
-    commit: str | None = None
-    dirty: bool | None = None
-
-
-class Dataset(Facts):
-    """The images: known by their pixels."""
-
-    name: str
-    fingerprint: str
-    n: dict[str, int]
 
 
 class Loss(Facts):
@@ -193,11 +175,11 @@ class Report(Facts):
 
     schema_: Literal[2] = Field(alias="schema")
     recipe: str | None
-    dataset: Dataset | None
+    dataset: DatasetFacts | None
     settings: dict[str, Any]
     losses: dict[str, Loss]
     suite: str
-    environments: list[Environment]
+    environments: list[EnvironmentFacts]
     baseline: Label
     primary: list[str]
     level: float
@@ -252,9 +234,7 @@ def read_report(path: Path) -> dict[str, Any]:
     try:
         Report.model_validate(found)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RunError(f"{file} is damaged: {f'{where}: ' if where else ''}{first['msg'].lower()}.") from None
+        raise RunError(f"{file} is damaged: {damage(error)}.") from None
     return found
 
 
