@@ -42,19 +42,18 @@ def _parts(answer: Answer) -> Iterator[str]:
     about = _losses_head(answer) if answer.change is None else "Each combination beside itself in the baseline"
     loud = [row for row in rows if row["verdict"] not in QUIET]
     if loud and not all(row["verdict"] == "incomparable" for row in rows):  # of which the sentence says all
-        yield f"{_plain(about)}:\n\n{_table(answer, loud)}"
+        yield f"{_plain(about)}:\n\n{_decided(answer, loud)}"
     if failures := answer.failures:
         yield "Runs that failed or are missing:\n\n" + "\n".join(map(_failure, failures))
     if answer.change is None and answer.earned:
         yield _plain(answer.earned)
     if quiet := [row for row in rows if row["verdict"] in QUIET]:
-        yield _folded(f"{len(quiet)} comparisons that are ok or inconclusive", _table(answer, quiet))
+        yield _folded(f"{len(quiet)} comparisons that are ok or inconclusive", _decided(answer, quiet))
     if answer.change is not None and answer.losses:
-        body = f"{_table(answer, answer.losses)}\n\n{_plain(answer.earned)}".rstrip()
+        table = _table(answer, answer.losses, answer.report["baseline"])
+        body = f"{table}\n\n{_plain(answer.earned)}".rstrip()
         yield _folded(f"Does a loss help? {_losses_head(answer)}", body)
-    yield _folded(
-        "All metrics, means over seeds (no verdict is passed on those that the suite did not name)", _all(answer)
-    )
+    yield _folded("All metrics, means over seeds: information only, no verdict", _all(answer))
     yield _folded("Where, what and how to repeat it", _facts(answer))
 
 
@@ -71,22 +70,25 @@ def _failure(cell: Mapping[str, Any]) -> str:
     return f"- {_plain(cell['combination'])} seed {cell['seed']} {cell['status']}{_plain(reason)}"
 
 
-def _table(answer: Answer, rows: Sequence[Row]) -> str:
-    if answer.exact is not None and rows and "values" not in rows[0]:
-        lines = [(row["combination"], row["metric"], _by(row), _verdict(row)) for row in rows]
-        return _lined(("combination", "largest difference", "by", "verdict"), lines)
-    was = "was" if answer.change is rows or (answer.change and rows[0] in answer.change) else answer.report["baseline"]
+def _decided(answer: Answer, rows: Sequence[Row]) -> str:
+    """Return rows of the question that decides."""
+    if answer.exact is None:
+        return _table(answer, rows, answer.report["baseline"] if answer.change is None else "was")
+    lines = [(row["combination"], row["metric"], _by(row), _verdict(row)) for row in rows]
+    return _lined(("combination", "largest difference", "by", "verdict"), lines)
+
+
+def _table(answer: Answer, rows: Sequence[Row], than: str) -> str:
     found = []
     for row in rows:
         metric = answer.report["metrics"][row["metric"]]
         both = (_mean(values, metric, row) for values in (row["before"], row["values"]))
         worse = "identical" if row["identical"] else "" if row["verdict"] in LOST else apart(row)
         found.append((row["combination"], short(row["metric"], metric), *both, worse, _verdict(row)))
-    head = ("combination", "metric", f"{was}, mean ± s.e.", "is", "by (interval)", "verdict")
-    return (
-        _lined(head, found)
-        + f"\n\n± is the standard error over seeds; all intervals together hold with {_level(answer)} confidence."
-    )
+    head = ("combination", "metric", f"{than}, mean ± s.e.", "is", "by (interval)", "verdict")
+    level = f"{100 * answer.report['level']:g} %"
+    said = f"± is the standard error over seeds; all intervals together hold with {level} confidence."
+    return f"{_lined(head, found)}\n\n{said}"
 
 
 def _mean(values: Sequence[float], metric: Mapping[str, Any], row: Row) -> str:
@@ -103,10 +105,6 @@ def _verdict(row: Row) -> str:
     more += [f"accepted: {row['accepted']}"] if row["accepted"] else []
     more += [row["reason"]] if row["reason"] else []
     return "; ".join([f"{SIGNS[row['verdict']]} {row['verdict']}", *more])
-
-
-def _level(answer: Answer) -> str:
-    return f"{100 * answer.report['level']:g} %"
 
 
 def _lined(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -140,13 +138,25 @@ def _facts(answer: Answer) -> str:
         f"- {_plain(name)}: {_plain(metric['protocol'])}{_hashes(metric['weights'])}"
         for name, metric in report["metrics"].items()
     )
-    return (
-        f"{_plain(str(report['recipe']))} on {_plain(str(data['name']))} ({counts}), {len(report['cells'])} runs.\n\n"
-        f"{machines}\n\nMeasured by:\n\n{protocols}\n\n"
-        f"```console\nlossbench bench suite.toml\nlossbench run --config suite.toml --plugins "
-        f"{','.join(report['cells'][0]['plugins']) if report['cells'] else ''} --seed 0\n```\n\n"
-        f"```toml\n{report['suite'].strip()}\n```"
+    words = ",".join(report["cells"][0]["plugins"]) if report["cells"] else ""
+    commands = f"lossbench bench suite.toml\nlossbench run --config suite.toml --plugins {words} --seed 0"
+    of = f"{_plain(str(report['recipe']))} on {_plain(str(data['name']))} ({counts}), {len(report['cells'])} runs."
+    return "\n\n".join(
+        [
+            of,
+            machines,
+            "Measured by:",
+            protocols,
+            _fenced("console", commands),
+            _fenced("toml", report["suite"].strip()),
+        ]
     )
+
+
+def _fenced(language: str, text: str) -> str:
+    """Return a block that nothing in it can end."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _hashes(weights: Mapping[str, str]) -> str:
@@ -155,6 +165,4 @@ def _hashes(weights: Mapping[str, str]) -> str:
 
 def _plain(text: str) -> str:
     """Return text that markdown does not read anything into: strangers named the losses, and wrote the errors."""
-    return WORD.sub(
-        lambda found: f"&#{ord(found[0])};" if found[0] in "<>&@|`" else f"\\{found[0]}", " ".join(text.split())
-    )
+    return WORD.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.split()))

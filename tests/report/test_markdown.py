@@ -100,6 +100,14 @@ def test_names_and_errors_of_strangers_do_nothing(bench):
     assert "alert(1)" in html
 
 
+def test_a_suite_of_strangers_does_not_leave_its_block(bench):
+    report = bench().report()
+    report["suite"] = 'dir = "```"\n```\n<img src=x>\n````\n'
+    html = rendered(markdown(answered(report)))
+    assert "<img" not in html
+    assert "&lt;img src=x&gt;" in html
+
+
 @pytest.mark.parametrize("length", [10, 400])
 def test_a_report_of_many_combinations_fits(bench, length):
     report = bench(cycle_tv=WORSE).report()
