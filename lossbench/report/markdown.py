@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lossbench.report.answer import Answer
-from lossbench.report.questions import Row
+from lossbench.report.questions import UNFAIR, Row
 from lossbench.report.words import apart, error, machine, mean, more_seeds, number, percent, short
 
 MOST = 60_000  # bytes; GitHub refuses more than 65 536 letters
@@ -18,7 +18,6 @@ SIGNS = {
     "improved": "✅", "ok": "✅", "passed": "✅", "unchanged": "✅", "inconclusive": "❔", "new": "🆕",
 }  # fmt: skip
 QUIET = ("ok", "inconclusive")
-LOST = ("failed", "missing", "incomparable")  # what is left of them is no fair sample
 WORD = re.compile(r"[\\`*{}\[\]<>|#~&@]|(?<!\w)_|_(?!\w)")
 
 
@@ -83,7 +82,7 @@ def _table(answer: Answer, rows: Sequence[Row], than: str) -> str:
     for row in rows:
         metric = answer.report["metrics"][row["metric"]]
         both = (_mean(values, metric, row) for values in (row["before"], row["values"]))
-        worse = "identical" if row["identical"] else "" if row["verdict"] in LOST else apart(row)
+        worse = "identical" if row["identical"] else "" if row["verdict"] in UNFAIR else apart(row)
         found.append((row["combination"], short(row["metric"], metric), *both, worse, _verdict(row)))
     head = ("combination", "metric", f"{than}, mean ± s.e.", "is", "by (interval)", "verdict")
     level = f"{100 * answer.report['level']:g} %"
@@ -92,7 +91,7 @@ def _table(answer: Answer, rows: Sequence[Row], than: str) -> str:
 
 
 def _mean(values: Sequence[float], metric: Mapping[str, Any], row: Row) -> str:
-    of = f" ({len(values)} seeds)" if row["verdict"] in LOST else ""
+    of = f" ({len(values)} seeds)" if row["verdict"] in UNFAIR else ""
     return f"{mean(values, metric)} {error(values, metric)}{of}"
 
 

@@ -12,6 +12,7 @@ from lossbench.bench.stats import Margin, simultaneous
 Report = Mapping[str, Any]
 Row = dict[str, Any]
 MEANING = ("protocol", "weights")
+UNFAIR = ("failed", "missing", "incomparable")  # verdicts beside which no difference is shown
 ABSENT = {"status": "missing"}
 
 

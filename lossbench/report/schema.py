@@ -60,7 +60,8 @@ class Between(Facts):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if (self.low is None) != (self.high is None):
+        ends = (("low", "high"), ("relative_low", "relative_high"))
+        if any((getattr(self, low, None) is None) != (getattr(self, high, None) is None) for low, high in ends):
             raise ValueError("an interval has one end")
         return self
 
@@ -107,12 +108,6 @@ class Row(Between):
     relative: float | None = None
     relative_low: float | None = None
     relative_high: float | None = None
-
-    @model_validator(mode="after")
-    def _shared(self) -> Self:
-        if (self.relative_low is None) != (self.relative_high is None):
-            raise ValueError("an interval has one end")
-        return self
 
 
 class Beside(Facts):

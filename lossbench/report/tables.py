@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from lossbench.report.questions import Report, Row
+from lossbench.report.questions import UNFAIR, Report, Row
 from lossbench.report.words import apart, error, listed, mean, more_seeds, number, percent
 from lossbench.screen import unit_of
 
@@ -21,7 +21,6 @@ SYMBOLS = {
     "improved": "▲", "regressed": "▼", "ok": "✓", "inconclusive": "?", "failed": "✕", "diverged": "✕", "missing": "○",
     "incomparable": "≠", "differs": "≠", "new": "+", "passed": "✓", "unchanged": "=", "incomplete": "!",
 }  # fmt: skip
-LOST = ("failed", "missing", "incomparable")
 SPREADS = (1, 2, 4)  # from where on a cell is shaded light, more, most
 MOST = 64  # combinations whose images and curves are shown: a file that an e-mail carries
 LARGEST = 128  # px an image is wide on the page
@@ -52,8 +51,8 @@ def _verdict(metric: Mapping[str, Any] | None, row: Row) -> dict[str, Any]:
 def _said(row: Row) -> str:
     if "apart" in row:
         return f"{percent(row['apart'])} apart" if row["apart"] else "the same"
-    if row["verdict"] in LOST:
-        return ""  # what is left of them is no fair sample
+    if row["verdict"] in UNFAIR:
+        return ""
     return "the same" if row["identical"] else apart(row)
 
 

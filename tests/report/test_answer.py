@@ -22,18 +22,9 @@ HARDLY = [1.1, 1.2, 1.0, 1.15, 1.05]
 
 
 @pytest.fixture
-def bench(tmp_path):
-    """Return a maker of reports: values by combination, of cycle by itself the usual ones."""
-    count = iter(range(100))
-
-    def make(**others):
-        made = Made(tmp_path / str(next(count)), "idt,tv", combine="add-one", primary="l1", margin="5%")
-        for combination, numbers in {"cycle": BASE, "cycle_idt": BASE, "cycle_tv": BASE, **others}.items():
-            if numbers is not None:
-                made.add(combination.replace("_", "+"), numbers)
-        return made.report()
-
-    return make
+def bench(three):
+    """Return a maker of reports: values by combination."""
+    return lambda **others: three(**others).report()
 
 
 def said(answer):
