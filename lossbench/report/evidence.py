@@ -84,17 +84,17 @@ def _pictures(runs: Mapping[str, tuple[int, Path]]) -> dict[str, Any]:
 
 
 def grids(run: Path) -> Iterator[tuple[str, Grid]]:
-    """Yield the last samples of each direction; a picture that says nothing of its layout is left out."""
+    """Yield the last samples of each direction; a picture that does not say where its images are is left out."""
     samples = own_samples(run)
     last = max(samples.values(), default=0)
     for path in (path for path, step in samples.items() if step == last):
         try:
             with Image.open(path) as picture:
-                layout = json.loads(getattr(picture, "text", {}).get("layout", "null"))
-                if layout:
-                    yield path.name.partition("_")[0], _cut(picture.convert("RGB"), layout)
-        except OSError:
+                grid = _cut(picture.convert("RGB"), json.loads(getattr(picture, "text", {})["layout"]))
+        except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
             continue
+        if grid.keys() >= {"input", "translation"}:
+            yield path.name.partition("_")[0], grid
 
 
 def _cut(picture: Image.Image, layout: Mapping[str, Any]) -> Grid:

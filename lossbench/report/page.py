@@ -71,8 +71,8 @@ def run_page(run: Path) -> str:
 def _images(run: Path) -> Iterator[dict[str, Any]]:
     """Yield a run's last samples of each direction, cut into images."""
     for way, rows in grids(run):
-        order = sorted(rows, key=["input", "truth", "translation", "round trip"].index)
-        columns = [{"name": name, "images": [uri(image) for image in rows[name]], "about": name} for name in order]
+        shown = [name for name in ("input", "truth", "translation", "round trip") if name in rows]
+        columns = [{"name": name, "images": [uri(image) for image in rows[name]], "about": name} for name in shown]
         yield tables.grid(way, columns, "truth" if "truth" in rows else "input")
 
 

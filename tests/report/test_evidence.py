@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lossbench.pictures import sample_grid
 from lossbench.report.evidence import POINTS, evidence, middle
@@ -92,6 +93,20 @@ def test_curves_are_means_over_equal_spans_of_steps(made):
     assert curve["terms"]["A2B/gan"][:2] == [2.0, 5.0]  # of 1, 2, 3 and 4, 5, 6
     assert curve["terms"]["A2B/gan"][-1] == 130.0
     assert set(curve["terms"]["A2B/gan:D"]) == {2.0}
+
+
+@pytest.mark.parametrize("layout", [None, "{", "[]", "{}", '{"rows": 3}', "damaged"])
+def test_a_picture_that_does_not_say_where_its_images_are_is_left_out(made, layout):
+    report = made.report()
+    left(made.root / "cycle-seed0")
+    path = next((made.root / "cycle-seed0" / "samples").glob("A2B*"))
+    with Image.open(path) as picture:
+        told, pixels_ = json.loads(picture.text["layout"]), picture.convert("RGB")
+    kept = PngInfo()
+    if layout is not None:
+        kept.add_text("layout", json.dumps(told | {"enlarged": 0}) if layout == "damaged" else layout)
+    pixels_.save(path, pnginfo=kept)
+    assert evidence(report, made.root)["pictures"] == {}
 
 
 def test_what_is_gone_or_damaged_is_left_out(made):
