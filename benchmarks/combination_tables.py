@@ -11,7 +11,7 @@ from typing import Any
 from reference import markdown  # type: ignore[import-not-found]  # the script's own folder
 
 from lossbench.report.answer import Answer, answered
-from lossbench.report.words import apart, error, listed, machine, mean, more_seeds, number, short
+from lossbench.report.words import apart, error, listed, machine, mean, more_seeds, number, short, told
 
 RESULTS = Path(__file__).parent / "results"
 SUITES = ("shapes", "shapes-same", "shapes-squash", "emoji")
@@ -88,7 +88,7 @@ def _effect(metric: dict[str, Any], loss: str) -> str:
 
 def _verdict(row: dict[str, Any]) -> str:
     more = f", {more_seeds(row)}" if row["verdict"] == "inconclusive" else ""
-    return f"{row['verdict']}{more}{', ' + row['reason'] if row['reason'] else ''}"
+    return f"{told(row)}{more}{', ' + row['reason'] if row['reason'] else ''}"
 
 
 def _facts(answer: Answer) -> str:

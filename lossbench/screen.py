@@ -242,7 +242,7 @@ def show_values(columns: Mapping[str, Mapping[str, Any]]) -> None:
         cells = [values.get(name) for values in columns.values()]
         known = [cell for cell in cells if cell and cell["value"] is not None]
         if known:
-            n = "/".join(dict.fromkeys(str(cell["n"]) for cell in known))
+            n = "/".join(dict.fromkeys(map(_n_of, known)))
             unit = f" ({unit_of(known[0])})" if unit_of(known[0]) else ""
             table.add_row(f"{name}{unit}", known[0]["better"], *map(shown_value, cells), n)
         else:
@@ -253,6 +253,11 @@ def show_values(columns: Mapping[str, Mapping[str, Any]]) -> None:
         names = [name for name in reasons if reasons[name] == reason]
         said = f"{', '.join(names)}: unavailable, {reason}"
         console.print(said if said.endswith(".") else f"{said}.", soft_wrap=True, markup=False)
+
+
+def _n_of(cell: Mapping[str, Any]) -> str:
+    """Return how many images a value is of: ``311``, of two sets ``311 against 816``."""
+    return f"{cell['n']} against {cell['n_target']}" if "n_target" in cell else str(cell["n"])
 
 
 def unit_of(cell: Mapping[str, Any]) -> str:

@@ -229,6 +229,13 @@ def test_the_command_line_shows_values_and_reasons(lossbench, folder, offline):
     assert "lpips_cycle: unavailable, " in out
 
 
+def test_the_command_line_shows_how_many_images_each_set_has(lossbench, folder):
+    fakes, real = folder("fakes", a=100, b=50), folder("real", c=130, d=0, e=9)
+    code, out, _ = lossbench("evaluate", fakes, "--against", real, "--metrics", "colour")
+    assert code == 0
+    assert " 2 against 3 " in out
+
+
 def test_as_json_it_is_all_of_it(lossbench, folder):
     fakes, truth = folder("fakes", a=100), folder("truth", a=130)
     code, out, _ = lossbench("evaluate", fakes, "--against", truth, "--metrics", "l1", "--json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import threading
@@ -22,18 +23,19 @@ from lossbench.bench.local import Local
 from lossbench.bench.results import report, results
 from lossbench.bench.suite import Suite, suite
 from lossbench.config import DEFAULT_RECIPE, overlaid, read_toml
-from lossbench.data import VARIANTS
+from lossbench.data import VARIANTS, Dataset
 from lossbench.errors import OptionError, near_miss
 from lossbench.files import held, write_bytes, write_json
 from lossbench.hookspecs import Recipe
 from lossbench.metrics import require, unavailable
+from lossbench.outcome import closing
 from lossbench.prepare import Settled, anywhere, prepare, source_of, words_of
 from lossbench.record import commit
 from lossbench.registry import is_file, listing, load
 
 REPORT = "report.json"
 RULES = ("primary", "margin", "level", "pairing", "baseline")  # of verdicts
-TIMED = 6  # steps of a dry run, of which the first half warms up
+TIMED = 6  # steps of a dry run, of which the first half warms up; and test images
 
 
 class Executor(Protocol):
@@ -79,16 +81,26 @@ class Bench:
         """Return what does the rest of a cell."""
         return cell.command(self.wanted, self.metrics, self.settled.config.recipe_name)
 
-    def seconds_per_step(self, threads: int = 1) -> float:
-        """Measure steps of the largest combination, with as many threads as a cell has."""
+    def seconds(self, threads: int = 1) -> tuple[float, float]:
+        """Measure what a step takes, and what measuring a run does, of the largest combination.
+
+        ``threads``: as many as a cell has.
+        """
         torch.set_num_threads(threads)
         largest = max(self.cells, key=lambda cell: len(cell.combination))
-        run = prepare(list(largest.combination), config=self.suite.config)
+        seed = {"train.seed": secrets.randbelow(2**31)}  # so that no translation was embedded before
+        run = prepare(list(largest.combination), metrics=self.metrics, config=self.suite.config, settings=seed)
+        few = replace(run, dataset=_few(run.dataset))
+        closing(few)  # what is pretrained is read, and real images are embedded: each run finds that done
         for step in range(1, TIMED + 1):
             if step == TIMED // 2 + 1:
                 began = time.perf_counter()
             run.trainer.step(step)
-        return (time.perf_counter() - began) / (TIMED - TIMED // 2)
+        stepped = time.perf_counter()
+        closing(few)
+        measured = time.perf_counter()
+        more = len(run.dataset.test["A"]) / len(few.dataset.test["A"])
+        return (stepped - began) / (TIMED - TIMED // 2), (measured - stepped) * more
 
 
 def bench(
@@ -163,7 +175,9 @@ def go(bench: Bench, executor: Executor, tick: Callable[[Bench, Sequence[Cell]],
 
 def judged(bench: Bench, changed: Sequence[str] = ()) -> dict[str, Any]:
     """Return the report of what is there, and keep it; ``changed``: what was not fixed before values could be seen."""
-    found = report(bench.suite, results(bench.cells)) | {"changed": [*changed], "project": commit(Path.cwd())}
+    against = {each.name: each.against for each in bench.settled.config.metrics}
+    found = report(bench.suite, results(bench.cells), against)
+    found |= {"changed": [*changed], "project": commit(Path.cwd())}
     write_json(bench.out / REPORT, found)
     return found
 
@@ -179,6 +193,12 @@ def executor(device: str, workers: int | None = None, kind: str = "local", addre
         return Local(workers or len(gpus) or 1, 1, gpus)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Local(workers or cores, 1)  # always one thread: more would change the last bits with the number of workers
+
+
+def _few(data: Dataset) -> Dataset:
+    """Return a data set with few of its test images."""
+    images, names = ({side: each[:TIMED] for side, each in sides.items()} for sides in (data.test, data.test_names))
+    return replace(data, test=images, test_names=names)
 
 
 def _title(config: str | Path | None, keys: Mapping[str, Any]) -> str:

@@ -83,8 +83,8 @@ class Board:
         return f"{said}, about {_duration(seconds)} left"
 
 
-def show_plan(bench: Bench, seconds: float, workers: int) -> None:
-    """Print what a bench would do."""
+def show_plan(bench: Bench, a_step: float, measuring: float, workers: int) -> None:
+    """Print what a bench would do; in seconds what a step takes, and measuring a run."""
     left, names = bench.left(), [each.name for each in bench.settled.config.metrics]
     table = Table("combination", "runs", "done", box=box.SIMPLE_HEAD)
     for combination in dict.fromkeys(cell.combination for cell in bench.cells):
@@ -93,10 +93,10 @@ def show_plan(bench: Bench, seconds: float, workers: int) -> None:
         table.add_row(f"{label(combination)}{again}", str(len(own)), str(sum(cell not in left for cell in own)))
     console.print(table)
     steps = bench.settled.config.train.steps
-    total = seconds * steps * len(left) / workers
+    total = (a_step * steps + measuring) * len(left) / workers
     console.print(
-        f"{len(left)} runs of {steps} steps, {seconds:.3g} s a step of the largest, {workers} at a time: about "
-        f"{_duration(total)}, and the measuring. Into {bench.out}",
+        f"{len(left)} runs of {steps} steps, {a_step:.3g} s a step of the largest and {measuring:.3g} s to measure it, "
+        f"{workers} at a time: about {_duration(total)}. Into {bench.out}",
         soft_wrap=True,
     )
     console.print(f"Measured: {', '.join(name for name in names if name not in bench.unavailable)}.", soft_wrap=True)

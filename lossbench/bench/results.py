@@ -19,9 +19,6 @@ from lossbench.record import LOG, last_line, read_record
 
 SCHEMA = 2
 COMPLAINT = "lossbench: "  # how the command line begins to say why it ended
-ASIDE = {  # of a run's settings: what does not decide what its values are values of, or is said elsewhere
-    "data.dir", "metrics", "observe", "plugins", "recipe", "train.device", "train.every", "train.keep", "train.seed",
-}  # fmt: skip
 ASIDE = {  # settings that do not decide what values are values of, or that are said elsewhere
     "data.dir", "metrics", "observe", "plugins", "recipe", "train.device", "train.every", "train.keep", "train.seed",
 }  # fmt: skip
@@ -97,11 +94,12 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def report(suite: Suite, found: Sequence[Result]) -> dict[str, Any]:
+def report(suite: Suite, found: Sequence[Result], against: Mapping[str, str | None] | None = None) -> dict[str, Any]:
     """Return all that may be said: each metric of each combination, verdicts on the primary ones, attribution.
 
     Verdicts hold together: their intervals are at the suite's level over all of them (Bonferroni). The intervals of
-    other metrics hold each by itself, for the combinations of that metric, and bear no verdict.
+    other metrics hold each by itself, for the combinations of that metric, and bear no verdict. ``against``: what each
+    metric compares translations with, by name.
     """
     names = list(dict.fromkeys(chain.from_iterable(result.values for result in found)))
     chosen = suite.combinations()
@@ -124,7 +122,8 @@ def report(suite: Suite, found: Sequence[Result]) -> dict[str, Any]:
         "pairing": suite.bench.pairing,
         "cells": [_cell(one) | _where(one, machines) for one in found],
         "metrics": {
-            name: _metric(suite, name, rows, again, others * (len(primary) if name in primary else 1), name in primary)
+            name: {"against": (against or {}).get(name.rpartition("/")[2])}
+            | _metric(suite, name, rows, again, others * (len(primary) if name in primary else 1), name in primary)
             for name in names
         },
     }

@@ -69,7 +69,7 @@ def bench(
     planned = bench(words, settings=settings, config=suite, metrics=measured, required=needed or (), out=out)
     runner = executor(planned.settled.config.train.device, workers, kind, address)
     if dry_run:
-        show_plan(planned, planned.seconds_per_step(getattr(runner, "threads", 1)), runner.workers)
+        show_plan(planned, *planned.seconds(getattr(runner, "threads", 1)), runner.workers)
         return
     try:
         with Board(planned) as board:

@@ -77,6 +77,11 @@ class Metric:
         """Return what it needs, by name."""
         return needs(self.plugin.spec.measure)
 
+    @property
+    def against(self) -> str | None:
+        """Return what it compares translations with: ``truth``, ``target``, ``real``, or nothing."""
+        return next((name for name in ("truth", "target", "real") if name in self.asks), None)
+
     def facts(self) -> dict[str, Any]:
         """Return what a value of it means."""
         spec, origin = self.plugin.spec, self.plugin.origin
@@ -147,7 +152,8 @@ def measure(
     ``given``: images by name (``real``, ``fake``, ``truth``, ``target``) and generators as functions of images,
     ``translate`` and ``translate_back``; ``lacking``: why another name is not among them; ``without``: metrics that
     cannot be had, and why; ``groups``: places of some of the translations, by name. Returns metric -> ``value`` and
-    ``n``, ``reason`` where there is no value, and what it means: unit, better, protocol, weights.
+    ``n``, of two sets ``n_target`` too, ``reason`` where there is no value, and what it means: unit, better, protocol,
+    weights.
     """
     shared = Shared()
     views = Views(MADE, {**given, "features": Features(device)}, shared, lambda name: nullcontext())
@@ -158,14 +164,9 @@ def measure(
         name = each.plugin.origin.name
         if name not in known:
             known[name] = (without or {}).get(each.name) or _measured(each, views, reasons)
-        unseen: dict[str, Any] = (
-            {"weights": {}} if each.name in (without or {}) else {}
-        )  # so that it is known to be worth another try
-        found[each.name] = (
-            each.facts()
-            | unseen
-            | _summed(each, known[name], given["fake"] if "fake" in given else given["real"], groups or {})
-        )
+        found[each.name] = each.facts() | _summed(each, known[name], given, groups or {})
+        if each.name in (without or {}):
+            found[each.name]["weights"] = {}  # so that it is known to be worth another try
     return found
 
 
@@ -187,8 +188,10 @@ def _measured(metric: Metric, views: Views, reasons: Mapping[str, str]) -> Any:
         return f"it failed: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _summed(metric: Metric, values: Any, images: Sequence[Any], groups: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Return value and n, or why there is none."""
+def _summed(
+    metric: Metric, values: Any, given: Mapping[str, Any], groups: Mapping[str, Sequence[int]]
+) -> dict[str, Any]:
+    """Return value and n, of two sets also the other's, or why there is none."""
     each = values if isinstance(values, str) else np.asarray(values, np.float64)
     if metric.group and not isinstance(each, str):
         each = _grouped(each, metric.group, groups)
@@ -198,7 +201,9 @@ def _summed(metric: Metric, values: Any, images: Sequence[Any], groups: Mapping[
     if not there.size or not np.isfinite(there).all():
         reason = "it is infinite" if there.size else "there is no image in which anything can be measured"
         return {"value": None, "n": 0, "reason": reason}
-    return {"value": float(there.mean()), "n": there.size if each.ndim else len(images)}
+    other = {"n_target": len(given["target"])} if "target" in metric.asks and not each.ndim else {}
+    n = there.size if each.ndim else len(given["fake" if "fake" in given else "real"])
+    return {"value": float(there.mean()), "n": n} | other
 
 
 def _grouped(each: NDArray[np.float64], group: str, groups: Mapping[str, Sequence[int]]) -> NDArray[np.float64] | str:

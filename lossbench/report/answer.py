@@ -18,7 +18,9 @@ from lossbench.report.questions import Gate, Report, Row, beside_baseline, besid
 from lossbench.report.sentences import Facts, advice, commit_of, compared, earned, headline, sentence
 from lossbench.report.words import listed
 
-Word = Literal["regressed", "differs", "incomparable", "incomplete", "improved", "inconclusive", "passed", "unchanged"]
+Word = Literal[
+    "regressed", "differs", "incomparable", "incomplete", "improved", "outdone", "inconclusive", "passed", "unchanged"
+]
 LOST = {"failed", "missing"}
 CODES: Mapping[Word, int] = {"regressed": 1, "differs": 1, "incomparable": 4, "incomplete": 3}
 TOLD = ("title", "word", "headline", "compared", "sentence", "advice", "earned", "exit_code", "notes", "exact")
@@ -95,9 +97,9 @@ def answered(
     rows = losses if change is None else change
     accept(rows, accepted)
     notes = [*_rules(report, gates, fail_on), *_others(report, baseline, merge_base), *unused(rows, accepted)]
-    word = _word(report, rows, asked=change is not None)
-    unsure = strict and any(row["verdict"] == "inconclusive" for row in rows)
     facts = Facts(report, baseline, gates, rows, exact)
+    word = _word(facts)
+    unsure = strict and any(row["verdict"] == "inconclusive" for row in rows)
     data = report["dataset"]
     return Answer(
         title=title or (f"{report['recipe']} on {data['name']}" if data else "a bench without a run"),
@@ -152,12 +154,15 @@ def _others(report: Report, baseline: Report | None, merge_base: str | None) -> 
         yield f"The baseline is of {commit[:10] or 'an unknown commit'}, not of the merge base {merge_base[:10]}."
 
 
-def _word(report: Report, rows: Sequence[Row], *, asked: bool) -> Word:
+def _word(facts: Facts) -> Word:
+    rows, asked = facts.rows, facts.baseline is not None
     verdicts = {row["verdict"] for row in rows if not row["accepted"]}
     if found := next((word for word in ("regressed", "differs", "incomparable") if word in verdicts), None):
         return cast(Word, found)
-    if LOST & verdicts or any(cell["status"] != "ok" for cell in report["cells"]):
+    if LOST & verdicts or facts.lost:
         return "incomplete"
     if asked and rows and all(row["identical"] for row in rows):
         return "unchanged"
+    if not asked and facts.copied.keys() & {row["metric"] for row in facts.by.get("improved", ())}:
+        return "outdone"
     return cast(Word, next((word for word in ("improved", "inconclusive") if word in verdicts), "passed"))

@@ -8,14 +8,14 @@ from typing import Any
 
 from lossbench.report.answer import Answer
 from lossbench.report.questions import UNFAIR, Row
-from lossbench.report.words import apart, error, machine, mean, more_seeds, number, percent, short
+from lossbench.report.words import apart, error, machine, mean, more_seeds, number, percent, short, told
 
 MOST = 60_000  # bytes; GitHub refuses more than 65 536 letters
 CUT = "More is in the HTML report: it does not fit into a comment."
 ROWS = 60  # of a table
 SIGNS = {
     "regressed": "❌", "differs": "❌", "failed": "❌", "missing": "❌", "incomplete": "⚠️", "incomparable": "⚠️",
-    "improved": "✅", "ok": "✅", "passed": "✅", "unchanged": "✅", "inconclusive": "❔", "new": "🆕",
+    "outdone": "⚠️", "improved": "✅", "ok": "✅", "passed": "✅", "unchanged": "✅", "inconclusive": "❔", "new": "🆕",
 }  # fmt: skip
 QUIET = ("ok", "inconclusive")
 WORD = re.compile(r"[\\`*{}\[\]<>|#~&@]|(?<!\w)_|_(?!\w)")
@@ -103,7 +103,7 @@ def _verdict(row: Row) -> str:
     more = [more_seeds(row)] if row["verdict"] == "inconclusive" else []
     more += [f"accepted: {row['accepted']}"] if row["accepted"] else []
     more += [row["reason"]] if row["reason"] else []
-    return "; ".join([f"{SIGNS[row['verdict']]} {row['verdict']}", *more])
+    return "; ".join([f"{SIGNS[row['verdict']]} {told(row)}", *more])
 
 
 def _lined(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -134,8 +134,11 @@ def _facts(answer: Answer) -> str:
     counts = ", ".join(f"{count} {side}" for side, count in data["n"].items())
     machines = "\n".join(f"- {_plain(machine(each))}" for each in report["environments"])
     protocols = "\n".join(
-        f"- {_plain(name)}: {_plain(metric['protocol'])}{_hashes(metric['weights'])}"
-        for name, metric in report["metrics"].items()
+        dict.fromkeys(
+            f"- {_plain(name.rpartition('/')[2])}: protocol {_plain(metric['protocol'])}{_hashes(metric['weights'])}"
+            for name, metric in report["metrics"].items()
+            if not name.startswith("cost/")
+        )
     )
     words = ",".join(report["cells"][0]["plugins"]) if report["cells"] else ""
     commands = f"lossbench bench suite.toml\nlossbench run --config suite.toml --plugins {words} --seed 0"

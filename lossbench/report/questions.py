@@ -14,6 +14,7 @@ Row = dict[str, Any]
 MEANING = ("protocol", "weights")
 UNFAIR = ("failed", "missing", "incomparable")  # verdicts beside which no difference is shown
 ABSENT = {"status": "missing"}
+TOLD = {"improved": "better", "regressed": "worse"}  # of losses
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def beside_baseline(report: Report, gates: Sequence[Gate]) -> Iterator[Row]:
         beneath = sample(own[base], gate.metric)
         reason = metric["reason"] or ""
         for name in others:
-            yield _row(name, gate, metric, sample(own[name], gate.metric), beneath, _rule(report, gate, level), reason)
+            row = _row(name, gate, metric, sample(own[name], gate.metric), beneath, _rule(report, gate, level), reason)
+            yield row | {"told": TOLD.get(row["verdict"])}
 
 
 def beside_before(report: Report, baseline: Report, gates: Sequence[Gate]) -> Iterator[Row]:

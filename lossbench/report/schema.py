@@ -118,8 +118,12 @@ class Beside(Facts):
 
 
 class Metric(Facts):
-    """What is known of a metric; ``shown`` is what people see values multiplied by."""
+    """What is known of a metric; ``shown`` is what people see values multiplied by.
 
+    ``against``: what translations are compared with, where that is known; ``real`` is the input.
+    """
+
+    against: Literal["truth", "target", "real"] | None = None
     unit: str
     better: Literal["lower", "higher"]
     shown: float

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
+from statistics import fmean
 from typing import Any
 
 from lossbench.report.questions import Gate, Report, Row, groups
-from lossbench.report.words import apart, listed, number, percent, plural
+from lossbench.report.words import apart, listed, more_seeds, number, percent, plural
 
 LOST = {"failed": ("failed", "diverged"), "missing": ("missing",)}
 HEADLINES = {  # by word: of a change, of losses
@@ -18,6 +19,7 @@ HEADLINES = {  # by word: of a change, of losses
     "incomparable": ("not compared", "not compared"),
     "incomplete": ("incomplete", "incomplete"),
     "improved": ("improved", "a loss helps"),
+    "outdone": ("", "a loss helps, but the unchanged input beats every combination"),
     "inconclusive": ("no regression found", "no evidence yet"),
     "passed": ("no regression", "no loss makes it worse"),
     "unchanged": ("unchanged", ""),
@@ -42,6 +44,22 @@ class Facts:
             found.setdefault("accepted" if row["accepted"] else row["verdict"], []).append(row)
         return found
 
+    @cached_property
+    def copied(self) -> dict[str, str]:
+        """Return what decides and by which the unchanged input beats every combination, with the input's value.
+
+        What compares translations with the input itself is left out: there nothing can beat it.
+        """
+        found = {}
+        for name in dict.fromkeys(gate.metric for gate in self.gates):
+            metric = self.report["metrics"][name]
+            copy, sign = metric["beside"]["copy"], 1 if metric["better"] == "lower" else -1
+            means = [sign * fmean(row["values"]) for row in metric["rows"] if row["values"]]
+            rival = metric.get("against") in ("truth", "target") and copy is not None
+            if rival and means and sign * copy < min(means):
+                found[name] = number(copy, metric)
+        return found
+
     @property
     def lost(self) -> list[Mapping[str, Any]]:
         """Return the runs that failed or are missing."""
@@ -64,13 +82,13 @@ def compared(facts: Facts) -> str:
     own = groups(facts.report)
     seeds = sorted({len(cells) for cells in own.values()})
     each = " to ".join(map(str, seeds[:1] + seeds[1:][-1:]))
-    again = sum(cell["again"] for cell in facts.report["cells"])
-    twin = f" and {again} of the baseline combination again" if again else ""
-    n = f"{plural(len(own), 'combination')}, {each} seed{'s' * (each != '1')} each{twin}"
+    n = f"{plural(len(own), 'combination')}, {each} seed{'s' * (each != '1')} each"
     gates = ", ".join(f"{gate.metric} within {gate.margin}" for gate in facts.gates)
     if facts.baseline is None:
         base = facts.report["baseline"]
-        return f"Losses compared with {base}: {n}; {gates}. There is no --baseline, so no change was checked."
+        again = sum(cell["again"] for cell in facts.report["cells"])
+        twin = f", and {base} again with {plural(again, 'other seed')} as a check" if again else ""
+        return f"Losses compared with {base}: {n}{twin}; {gates}. Of a change it says nothing: that takes a --baseline."
     commits = [f" at {commit[:10]}" if (commit := commit_of(each)) else "" for each in (facts.report, facts.baseline)]
     if facts.exact is not None:
         expected = f"{n}; equal numbers are expected, to {facts.exact:g}"
@@ -91,7 +109,8 @@ def _parts(facts: Facts, word: str) -> Iterator[str]:
     if some := by.get("regressed"):
         yield f"Worse than {against}: {_named(some)}."
     if some := by.get("differs"):
-        yield f"The largest differences: {_differing(some)}."
+        who = f"{_upper(_all(facts, some))} differ, most of all" if len(some) > 1 else "This differs:"
+        yield f"{who} {_differing(some)}."
     if some := by.get("incomparable"):
         yield f"{_upper(str(some[0]['reason']))} ({_names(some)})."
     for what, words in LOST.items():
@@ -102,8 +121,12 @@ def _parts(facts: Facts, word: str) -> Iterator[str]:
         yield f"Other numbers, and accepted: {_differing(some)}." if exact else f"Worse, and accepted: {_named(some)}."
     if some := by.get("improved"):
         yield f"Better than {against}: {_named(some)}."
+    if facts.baseline is None:
+        for metric, value in facts.copied.items():
+            better = f"By {metric} the unchanged input ({value}) is better than every combination"
+            yield f"{better}: none is shown to translate well."
     if some := by.get("inconclusive"):
-        yield _unsure(some)
+        yield f"Too noisy to judge: {_unsure(facts, some)}."
     if word == "passed" and not by.get("accepted"):
         yield f"No worse than {against} in {plural(len(facts.rows), 'comparison')}." if facts.rows else (
             "There is one combination, so nothing to compare."
@@ -136,10 +159,23 @@ def _lost(cells: Sequence[Mapping[str, Any]]) -> str:
     return listed([f"{cell['combination']} seed {cell['seed']}" for cell in cells])
 
 
-def _unsure(rows: Sequence[Row]) -> str:
-    """Say what cannot be told, and how bad it could be."""
-    who = "it" if len({row["combination"] for row in rows}) == 1 else "they"
-    return f"Too noisy to judge: {_names(rows)}; {who} could be {_at_worst(rows)} (limit {rows[0]['limit']})."
+def _all(facts: Facts, rows: Sequence[Row]) -> str:
+    """Return the combinations of some rows, of all together how many."""
+    every = {row["combination"] for row in facts.rows}
+    whole = len(every) > 1 and every == {row["combination"] for row in rows}
+    return f"{'both' if len(every) == 2 else f'all {len(every)}'} combinations" if whole else _names(rows)
+
+
+def _unsure(facts: Facts, rows: Sequence[Row]) -> str:
+    """Say what cannot be told: of a change how bad it could be, of losses which way the means are."""
+    if facts.baseline is not None:
+        who = "it" if len({row["combination"] for row in rows}) == 1 else "they"
+        return f"{_names(rows)}; {who} could be {_at_worst(rows)} (allowed: {rows[0]['limit']})"
+    if len(rows) == 1:
+        return _named(rows)
+    better = sum(row["worse"] is not None and row["worse"] < 0 for row in rows)
+    means = f"{better} of {len(rows)} means are better than {facts.report['baseline']}'s"
+    return f"{_all(facts, rows)}; {means}, by no more than luck could do"
 
 
 def _at_worst(rows: Sequence[Row]) -> str:
@@ -171,7 +207,7 @@ def _of_change(facts: Facts, word: str) -> Iterator[str]:
         yield "Do not merge. Fix what got worse, or accept it with a reason and a date (--accepted FILE)."
     elif word == "differs":
         yield (
-            "Do not merge unless results were meant to change; if so, accept that with a reason and a date "
+            "Were results meant to change? If not, do not merge. If so, accept that with a reason and a date "
             "(--accepted FILE), or make a new baseline."
         )
     elif word == "incomplete":
@@ -186,11 +222,14 @@ def _of_change(facts: Facts, word: str) -> Iterator[str]:
 def _of_losses(facts: Facts, word: str) -> Iterator[str]:
     if word == "regressed":
         yield "Leave these losses out, or lower their weights."
+    elif word == "outdone":
+        yield "Use none of them on this evidence: train longer, or judge by what the unchanged input does not win."
     elif word == "improved":
-        best = min(facts.by["improved"], key=lambda row: row["worse"])
-        yield f"Use one of these; {best['combination']} has the best mean."
+        names = list(dict.fromkeys(row["combination"] for row in facts.by["improved"]))
+        one = f"{names[0]}" if len(names) == 1 else "one of these; they were not compared with each other"
+        yield f"Use {one}."
     elif word == "inconclusive":
-        yield "Believe no difference yet."
+        yield "Conclude nothing yet, neither that a loss helps nor that it does not."
         yield from _more(facts)
 
 
@@ -208,11 +247,16 @@ def _more(facts: Facts) -> Iterator[str]:
     needed = [row for row in rows if row["seeds"]]
     have = max(len(row["values"]) for row in rows)
     if needed:
-        most = max(row["seeds"] for row in needed)
-        work = f"about {most / max(have, 1):.2g} times the work"
-        yield f"To judge {_names(needed)}: lossbench bench suite.toml --seeds {most}, {work}."
-    if beyond := [row for row in rows if not row["seeds"]]:
-        yield f"{_names(beyond)} need{'s' * (len(beyond) == 1)} more than 100 seeds."
+        first, most = min(needed, key=lambda row: row["seeds"]), max(row["seeds"] for row in needed)
+        sooner = f"; {first['seeds']} would do for {first['combination']}" if first["seeds"] < most else ""
+        more = f"lossbench bench suite.toml --seeds {most}, {most - have} more of each"
+        yield f"To judge {_all(facts, needed)}: {more}{sooner}."
+    beyond: dict[str, list[Row]] = {}
+    for row in rows:
+        if not row["seeds"]:
+            beyond.setdefault(more_seeds(row).removeprefix("needs "), []).append(row)
+    for what, some in beyond.items():
+        yield f"{_names(some)} need{'s' * (len(some) == 1)} {what}."
 
 
 def earned(report: Report, gates: Sequence[Gate]) -> str:
@@ -225,7 +269,8 @@ def earned(report: Report, gates: Sequence[Gate]) -> str:
         sign = 1 if metric["better"] == "higher" else -1
         clear = each["low"] is not None and each["low"] * each["high"] > 0
         side = ("helps" if each["value"] * sign > 0 else "hurts") if clear else "no evidence either way"
-        between = "" if each["low"] is None else f", {number(each['low'], metric)} to {number(each['high'], metric)}"
-        sides[side].append(f"{loss} ({number(each['value'], metric)}{between})")
+        between = "" if each["low"] is None else f" ({number(each['low'], metric)} to {number(each['high'], metric)})"
+        sides[side].append(f"{loss} {number(each['value'], metric)}{between}")
     said = "; ".join(f"{side}: {', '.join(some)}" for side, some in sides.items() if some)
-    return f"What each loss adds to {gates[0].metric}, {metric['better']} is better, by Shapley value. {_upper(said)}."
+    adds = f"What each loss adds to {gates[0].metric}, averaged over the others on and off (Shapley value)"
+    return f"{adds}; {metric['better']} is better. {_upper(said)}."

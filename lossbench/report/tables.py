@@ -14,12 +14,12 @@ from typing import Any
 from PIL import Image
 
 from lossbench.report.questions import UNFAIR, Report, Row
-from lossbench.report.words import apart, error, listed, mean, more_seeds, number, percent
+from lossbench.report.words import apart, error, listed, mean, more_seeds, number, percent, told
 from lossbench.screen import unit_of
 
 SYMBOLS = {
     "improved": "▲", "regressed": "▼", "ok": "✓", "inconclusive": "?", "failed": "✕", "diverged": "✕", "missing": "○",
-    "incomparable": "≠", "differs": "≠", "new": "+", "passed": "✓", "unchanged": "=", "incomplete": "!",
+    "incomparable": "≠", "differs": "≠", "new": "+", "passed": "✓", "unchanged": "=", "incomplete": "!", "outdone": "!",
 }  # fmt: skip
 SPREADS = (1, 2, 4)  # from where on a cell is shaded light, more, most
 MOST = 64  # combinations whose images and curves are shown: a file that an e-mail carries
@@ -36,7 +36,7 @@ def verdicts(report: Report, rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _verdict(metric: Mapping[str, Any] | None, row: Row) -> dict[str, Any]:
     said, _, between = _said(row).replace(" %", "\u00a0%").partition(" (")
     own = {
-        "combination": row["combination"], "metric": row["metric"], "verdict": row["verdict"],
+        "combination": row["combination"], "metric": row["metric"], "verdict": row["verdict"], "told": told(row),
         "accepted": row["accepted"], "reason": _why(row), "apart": said, "between": between.removesuffix(")"),
     }  # fmt: skip
     if metric is None or "values" not in row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from rich import box
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from lossbench.report.answer import Answer
 from lossbench.report.questions import Row
-from lossbench.report.words import ARROW, mean, more_seeds, number, percent, title
+from lossbench.report.words import ARROW, mean, more_seeds, number, percent, title, told
 from lossbench.screen import console
 
 COPY = -1  # in the place of a combination's
@@ -19,6 +20,7 @@ WIDTH = 9  # of a column of numbers
 STYLES = {
     "improved": "bold green", "regressed": "bold red", "differs": "bold red", "failed": "bold red", "missing": "red",
     "incomparable": "yellow", "passed": "bold green", "unchanged": "bold green", "incomplete": "bold red",
+    "outdone": "bold yellow",
 }  # fmt: skip
 
 
@@ -81,7 +83,7 @@ def _show_change(answer: Answer, rows: Sequence[Row]) -> None:
 
 
 def _verdict(row: Row) -> Text:
-    verdict = Text(row["verdict"], style=STYLES.get(row["verdict"], ""))
+    verdict = Text(told(row), style=STYLES.get(row["verdict"], ""))
     if row["verdict"] == "inconclusive":
         verdict.append(f", {more_seeds(row)}", style="dim")
     for said in filter(None, (row["accepted"], row["reason"])):
@@ -96,8 +98,11 @@ def _worse(row: Mapping[str, Any]) -> tuple[str, str]:
     keys = ("relative", "relative_low", "relative_high") if row["relative"] is not None else ("worse", "low", "high")
     factor, unit = (100, " %") if row["relative"] is not None else (1, "")
     middle, low, high = (row[key] for key in keys)
-    between = "" if low is None else f"{_signed(low * factor)} to {_signed(high * factor)}{unit}"
-    return f"{_signed(middle * factor)}{unit}", between
+    if low is None:
+        return f"{_signed(middle * factor)}{unit}", ""
+    most = 1 if unit and low * high < 0 else inf  # where it could be better or worse, by how many times says nothing
+    least = "<-100" if low < -most else _signed(low * factor)
+    return f"{_signed(middle * factor)}{unit}", f"{least} to {'>+100' if high > most else _signed(high * factor)}{unit}"
 
 
 def _signed(value: float) -> str:

@@ -60,7 +60,13 @@ def apart(row: Fact) -> str:
     ends = sorted((low, high), key=abs)
     if low * high >= 0:
         return f"{said} ({_size(ends[0] * factor)} to {_size(ends[1] * factor)}{sign} {_way(middle)})"
-    return f"{said} ({_size(low * factor)}{sign} better to {_size(high * factor)}{sign} worse)"
+    far = [f"over 100{sign}" if sign and abs(end) > 1 else f"{_size(end * factor)}{sign}" for end in (low, high)]
+    return f"{said} ({far[0]} better to {far[1]} worse)"
+
+
+def told(row: Fact) -> str:
+    """Return a verdict in the language of its question: a loss does not regress, it is worse than none."""
+    return str(row.get("told") or row["verdict"])
 
 
 def _size(value: float) -> str:

@@ -123,9 +123,9 @@ def test_a_terminal_has_one_live_table_and_no_lines(tmp_path, monkeypatch):
 
 
 def test_a_plan_says_what_it_would_do(shown, tmp_path):
-    show_plan(Faked(tmp_path, done=1), 0.5, 2)
+    show_plan(Faked(tmp_path, done=1), 0.5, 8, 2)
     assert shown()[2:] == [
         "cycle 2 1", "cycle+idt 2 0",
-        "3 runs of 100 steps, 0.5 s a step of the largest, 2 at a time: about 0:01:15, and the measuring. Into here",
+        "3 runs of 100 steps, 0.5 s a step of the largest and 8 s to measure it, 2 at a time: about 0:01:27. Into here",
         "Measured: l1.", "fid will be unavailable: [no] weights.",
     ]  # fmt: skip

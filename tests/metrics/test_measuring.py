@@ -58,6 +58,14 @@ def test_one_number_is_of_all_translations(write):
     assert isinstance(cell["value"], float)
 
 
+def test_of_two_sets_both_are_counted(write):
+    given = {"fake": images(1, 2, 3), "target": images(1, 2)}
+    cell = found(write("fake, target", "return 7"), given)
+    assert (cell["n"], cell["n_target"]) == (3, 2)
+    assert "n_target" not in found(write("fake, target", "return [1, 2, 3]", "other"), given, "other")
+    assert "n_target" not in found(write("fake", "return 7", "third"), given, "third")
+
+
 @pytest.mark.parametrize("value", [math.nan, [math.nan, math.nan, math.nan], []])
 def test_nothing_anywhere_is_no_value(write, value):
     cell = found(write("fake", f"nan = float('nan'); return {value}"))

@@ -154,7 +154,7 @@ def test_the_two_questions_have_a_table_each(report, text, tmp_path):
 def test_a_row_says_mean_error_n_and_what_it_is_beside(text):
     # mean of BASE is 1; its standard deviation .0790569, so the standard error .0353553; halved .018
     row = next(row for row in rows(section(text, "losses")) if row[0] == "cycle+idt")
-    assert row[1] == "▲ improved"
+    assert row[1] == "▲ better"
     assert row[2].startswith("50 % better")
     assert row[3:6] == ["A2B/l1 of 2, lower is better", "0.5 ± 0.018 n = 5", "1 n = 5"]
 

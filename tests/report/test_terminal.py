@@ -38,9 +38,9 @@ def test_verdicts_stand_beside_their_values_and_intervals(made, shown):
     assert lines[0] == "A2B/l1 (of 2, lower is better)"
     assert lines[3] == "1 cycle 1 5 64 baseline"
     assert lines[4].startswith("2 cycle+idt 0.5 5 64 -50 % -")
-    assert lines[4].endswith(" % improved")
+    assert lines[4].endswith(" % better")
     assert lines[5].startswith("3 cycle+tv 1.5 5 64 +50 % +")
-    assert lines[5].endswith(" % regressed")
+    assert lines[5].endswith(" % worse")
     assert lines[6].startswith("cycle, other seeds 0.5 5 64 -50 %")
     assert lines[7:9] == ["copy 0.25", "floor 0.125"]
     assert lines[9] == "All intervals together hold with 90 % confidence; margin 20%."
@@ -55,7 +55,8 @@ def test_what_is_inconclusive_says_what_would_decide(made, shown):
     assert seeds > 5
     assert lines[4].endswith(f"inconclusive, needs {seeds} seeds")
     assert lines[5].endswith("inconclusive, needs two seeds for an interval")
-    assert f"To judge cycle+idt: lossbench bench suite.toml --seeds {seeds}, about " in lines[-1]
+    more = f"lossbench bench suite.toml --seeds {seeds}, {seeds - 5} more of each."
+    assert lines[-1].endswith(f"To judge cycle+idt: {more} cycle+tv needs two seeds for an interval.")
 
 
 def test_people_read_values_in_their_unit_and_records_hold_them_as_they_are(shown, tmp_path):
