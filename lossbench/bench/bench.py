@@ -197,8 +197,8 @@ def executor(device: str, workers: int | None = None, kind: str = "local", addre
 
 def _few(data: Dataset) -> Dataset:
     """Return a data set with few of its test images."""
-    images, names = ({side: each[:TIMED] for side, each in sides.items()} for sides in (data.test, data.test_names))
-    return replace(data, test=images, test_names=names)
+    images = {domain: some[:TIMED] for domain, some in data.test.items()}
+    return replace(data, test=images, test_names={domain: data.test_names[domain][:TIMED] for domain in images})
 
 
 def _title(config: str | Path | None, keys: Mapping[str, Any]) -> str:

@@ -109,8 +109,8 @@ def _parts(facts: Facts, word: str) -> Iterator[str]:
     if some := by.get("regressed"):
         yield f"Worse than {against}: {_named(some)}."
     if some := by.get("differs"):
-        who = f"{_upper(_all(facts, some))} differ, most of all" if len(some) > 1 else "This differs:"
-        yield f"{who} {_differing(some)}."
+        count = len({row["combination"] for row in facts.rows})
+        yield f"{len(some)} of {plural(count, 'combination')} differ, most of all {_differing([max(some, key=_apart)])}."
     if some := by.get("incomparable"):
         yield f"{_upper(str(some[0]['reason']))} ({_names(some)})."
     for what, words in LOST.items():
@@ -147,8 +147,12 @@ def _upper(text: str) -> str:
 
 
 def _differing(rows: Sequence[Row]) -> str:
-    first = sorted(rows, key=lambda row: -inf if row["apart"] is None else -row["apart"])
+    first = sorted(rows, key=_apart, reverse=True)
     return listed([f"{row['combination']}, {_by(row)}" for row in first], between="; ")
+
+
+def _apart(row: Row) -> float:
+    return inf if row["apart"] is None else float(row["apart"])
 
 
 def _by(row: Row) -> str:
@@ -170,7 +174,7 @@ def _unsure(facts: Facts, rows: Sequence[Row]) -> str:
     """Say what cannot be told: of a change how bad it could be, of losses which way the means are."""
     if facts.baseline is not None:
         who = "it" if len({row["combination"] for row in rows}) == 1 else "they"
-        return f"{_names(rows)}; {who} could be {_at_worst(rows)} (allowed: {rows[0]['limit']})"
+        return f"{_all(facts, rows)}; {who} could be {_at_worst(rows)} (allowed: {rows[0]['limit']})"
     if len(rows) == 1:
         return _named(rows)
     better = sum(row["worse"] is not None and row["worse"] < 0 for row in rows)

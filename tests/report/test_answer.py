@@ -308,10 +308,10 @@ def test_exactly_compares_every_value_and_term_of_each_run(bench):
     assert said(answered(later, before, exact=1e-9)) == ("passed", 0)
     answer = answered(later, before, exact=1e-13)
     assert said(answer) == ("differs", 1)
-    assert answer.sentence == "This differs: cycle, A2B/cycle by 1e-10 %."
+    assert answer.sentence == "1 of 3 combinations differ, most of all cycle, A2B/cycle by 1e-10 %."
     del before["cells"][0]["terms"]["A2B/cycle"]
     alone = answered(later, before, exact=1.0)
-    assert alone.sentence == "This differs: cycle, A2B/cycle is in this alone."
+    assert alone.sentence == "1 of 3 combinations differ, most of all cycle, A2B/cycle is in this alone."
     assert json.loads(json.dumps(alone.json(), allow_nan=False))["answer"]["word"] == "differs"
     assert said(answered(later, later, exact=0)) == ("unchanged", 0)
 
