@@ -109,8 +109,8 @@ def _parts(facts: Facts, word: str) -> Iterator[str]:
     if some := by.get("regressed"):
         yield f"Worse than {against}: {_named(some)}."
     if some := by.get("differs"):
-        count = len({row["combination"] for row in facts.rows})
-        yield f"{len(some)} of {plural(count, 'combination')} differ, most of all {_differing([max(some, key=_apart)])}."
+        every = plural(len({row["combination"] for row in facts.rows}), "combination")
+        yield f"{len(some)} of {every} differ, most of all {_differing([max(some, key=_apart)])}."
     if some := by.get("incomparable"):
         yield f"{_upper(str(some[0]['reason']))} ({_names(some)})."
     for what, words in LOST.items():
