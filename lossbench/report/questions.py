@@ -14,7 +14,7 @@ Row = dict[str, Any]
 MEANING = ("protocol", "weights")
 UNFAIR = ("failed", "missing", "incomparable")  # verdicts beside which no difference is shown
 ABSENT = {"status": "missing"}
-TOLD = {"improved": "better", "regressed": "worse"}  # of losses
+TOLD = {"improved": "better", "regressed": "worse", "ok": "no worse"}  # of losses
 
 
 @dataclass(frozen=True)

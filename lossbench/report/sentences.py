@@ -13,14 +13,15 @@ from lossbench.report.questions import Gate, Report, Row, groups
 from lossbench.report.words import apart, listed, more_seeds, number, percent, plural
 
 LOST = {"failed": ("failed", "diverged"), "missing": ("missing",)}
+SIDES = ("helps", "hurts", "no evidence either way")
 HEADLINES = {  # by word: of a change, of losses
     "regressed": ("regressed, do not merge yet", "a loss makes it worse"),
     "differs": ("results changed", ""),
     "incomparable": ("not compared", "not compared"),
     "incomplete": ("incomplete", "incomplete"),
     "improved": ("improved", "a loss helps"),
-    "outdone": ("", "a loss helps, but the unchanged input beats every combination"),
-    "inconclusive": ("no regression found", "no evidence yet"),
+    "outdone": ("", "better than the baseline, worse than the unchanged input"),
+    "inconclusive": ("it cannot be told whether it got worse", "not decided yet"),
     "passed": ("no regression", "no loss makes it worse"),
     "unchanged": ("unchanged", ""),
 }
@@ -88,7 +89,10 @@ def compared(facts: Facts) -> str:
         base = facts.report["baseline"]
         again = sum(cell["again"] for cell in facts.report["cells"])
         twin = f", and {base} again with {plural(again, 'other seed')} as a check" if again else ""
-        return f"Losses compared with {base}: {n}{twin}; {gates}. Of a change it says nothing: that takes a --baseline."
+        perfect = [gate.metric for gate in facts.gates if facts.report["metrics"][gate.metric].get("against") == "real"]
+        own_ = f" The unchanged input is perfect by {listed(perfect)}, which compares with it." if perfect else ""
+        change = "Of a change it says nothing: that takes a --baseline."
+        return f"Losses compared with {base}: {n}{twin}; {gates}.{own_} {change}"
     commits = [f" at {commit[:10]}" if (commit := commit_of(each)) else "" for each in (facts.report, facts.baseline)]
     if facts.exact is not None:
         expected = f"{n}; equal numbers are expected, to {facts.exact:g}"
@@ -126,6 +130,8 @@ def _parts(facts: Facts, word: str) -> Iterator[str]:
             better = f"By {metric} the unchanged input ({value}) is better than every combination"
             yield f"{better}: none is shown to translate well."
     if some := by.get("inconclusive"):
+        if facts.baseline is None and (fine := by.get("ok")):
+            yield f"No worse than {against}: {_named(fine)}."
         yield f"Too noisy to judge: {_unsure(facts, some)}."
     if word == "passed" and not by.get("accepted"):
         yield f"No worse than {against} in {plural(len(facts.rows), 'comparison')}." if facts.rows else (
@@ -203,7 +209,9 @@ def _steps(facts: Facts, word: str) -> Iterator[str]:
     if facts.lost:
         failed = [cell for cell in facts.lost if cell["status"] != "missing"]
         then = "Run" if word == "incomplete" else "Then run"
-        yield f"{then} the bench again, lossbench bench suite.toml: what is finished is reused{_by_hand(failed)}."
+        report = ", and make this report again" if facts.baseline else ""
+        bench = f"the bench again, lossbench bench suite.toml, which reuses what is finished{report}"
+        yield f"{then} {bench}{_by_hand(failed)}."
 
 
 def _of_change(facts: Facts, word: str) -> Iterator[str]:
@@ -217,7 +225,8 @@ def _of_change(facts: Facts, word: str) -> Iterator[str]:
     elif word == "incomplete":
         yield "Do not merge yet."
     elif word == "inconclusive":
-        yield f"Merge if {_at_worst(facts.by['inconclusive'])} would be acceptable."
+        some = facts.by["inconclusive"]
+        yield f"Merge only if {_at_worst(some)} would be acceptable: within {some[0]['limit']} is not shown."
         yield from _more(facts)
     else:
         yield "Merge: there is nothing to do."
@@ -227,13 +236,16 @@ def _of_losses(facts: Facts, word: str) -> Iterator[str]:
     if word == "regressed":
         yield "Leave these losses out, or lower their weights."
     elif word == "outdone":
-        yield "Use none of them on this evidence: train longer, or judge by what the unchanged input does not win."
+        yield "Use none of them yet: train longer, or judge by a metric on which the unchanged input is bad."
     elif word == "improved":
         names = list(dict.fromkeys(row["combination"] for row in facts.by["improved"]))
         one = f"{names[0]}" if len(names) == 1 else "one of these; they were not compared with each other"
         yield f"Use {one}."
     elif word == "inconclusive":
-        yield "Conclude nothing yet, neither that a loss helps nor that it does not."
+        if helps := sides(facts.report, facts.gates).get("helps"):
+            yield f"Over all combinations together {listed(list(helps))} helps; no single one is shown to be better."
+        else:
+            yield "Conclude nothing yet, neither that a loss helps nor that it does not."
         yield from _more(facts)
 
 
@@ -249,12 +261,12 @@ def _more(facts: Facts) -> Iterator[str]:
     """Say what more seeds would bring, and what they cost."""
     rows = facts.by["inconclusive"]
     needed = [row for row in rows if row["seeds"]]
-    have = max(len(row["values"]) for row in rows)
     if needed:
         first, most = min(needed, key=lambda row: row["seeds"]), max(row["seeds"] for row in needed)
-        sooner = f"; {first['seeds']} would do for {first['combination']}" if first["seeds"] < most else ""
-        more = f"lossbench bench suite.toml --seeds {most}, {most - have} more of each"
-        yield f"To judge {_all(facts, needed)}: {more}{sooner}."
+        every = f"; {most} would judge {_all(facts, needed)}" if first["seeds"] < most else ""
+        one = first["combination"] if every else _all(facts, needed)
+        command = f"lossbench bench suite.toml --seeds {first['seeds']}"
+        yield f"{first['seeds']} seeds would judge {one}: {command}{every}."
     beyond: dict[str, list[Row]] = {}
     for row in rows:
         if not row["seeds"]:
@@ -263,18 +275,28 @@ def _more(facts: Facts) -> Iterator[str]:
         yield f"{_names(some)} need{'s' * (len(some) == 1)} {what}."
 
 
-def earned(report: Report, gates: Sequence[Gate]) -> str:
-    """Say which losses earned their place, by their Shapley values for the first metric that decides."""
-    if not gates or not (found := report["metrics"][gates[0].metric]["attribution"]):
-        return ""
-    metric = report["metrics"][gates[0].metric]
-    sides: dict[str, list[str]] = {"helps": [], "hurts": [], "no evidence either way": []}
-    for loss, each in found["shapley"].items():
+def sides(report: Report, gates: Sequence[Gate]) -> dict[str, dict[str, str]]:
+    """Return which losses help and hurt, and of which there is no evidence, each with its Shapley value in words.
+
+    It is that for the first metric that decides, over all combinations together.
+    """
+    metric = report["metrics"][gates[0].metric] if gates else {}
+    found: dict[str, dict[str, str]] = {}
+    for loss, each in (metric.get("attribution") or {"shapley": {}})["shapley"].items():
         sign = 1 if metric["better"] == "higher" else -1
         clear = each["low"] is not None and each["low"] * each["high"] > 0
         side = ("helps" if each["value"] * sign > 0 else "hurts") if clear else "no evidence either way"
         between = "" if each["low"] is None else f" ({number(each['low'], metric)} to {number(each['high'], metric)})"
-        sides[side].append(f"{loss} {number(each['value'], metric)}{between}")
-    said = "; ".join(f"{side}: {', '.join(some)}" for side, some in sides.items() if some)
+        found.setdefault(side, {})[loss] = f"{number(each['value'], metric)}{between}"
+    return found
+
+
+def earned(report: Report, gates: Sequence[Gate]) -> str:
+    """Say which losses earned their place."""
+    found = sides(report, gates)
+    if not found:
+        return ""
+    listing = {side: ", ".join(map(" ".join, found.get(side, {}).items())) for side in SIDES}
+    said = "; ".join(f"{side}: {losses}" for side, losses in listing.items() if losses)
     adds = f"What each loss adds to {gates[0].metric}, averaged over the others on and off (Shapley value)"
-    return f"{adds}; {metric['better']} is better. {_upper(said)}."
+    return f"{adds}; {report['metrics'][gates[0].metric]['better']} is better. {_upper(said)}."

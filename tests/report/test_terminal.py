@@ -55,8 +55,8 @@ def test_what_is_inconclusive_says_what_would_decide(made, shown):
     assert seeds > 5
     assert lines[4].endswith(f"inconclusive, needs {seeds} seeds")
     assert lines[5].endswith("inconclusive, needs two seeds for an interval")
-    more = f"lossbench bench suite.toml --seeds {seeds}, {seeds - 5} more of each."
-    assert lines[-1].endswith(f"To judge cycle+idt: {more} cycle+tv needs two seeds for an interval.")
+    more = f"{seeds} seeds would judge cycle+idt: lossbench bench suite.toml --seeds {seeds}."
+    assert lines[-1].endswith(f"{more} cycle+tv needs two seeds for an interval.")
 
 
 def test_people_read_values_in_their_unit_and_records_hold_them_as_they_are(shown, tmp_path):
