@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from plain_step import PlainStep  # type: ignore[import-not-found]  # the script's own folder
+from plain_step import PlainStep, plain_layers  # type: ignore[import-not-found]  # the script's own folder
 
 from lossbench import rng
 from lossbench.prepare import Run, prepare
@@ -133,9 +133,12 @@ def built(name: str, plugins: str, settings: dict[str, Any]) -> Callable[[int], 
     """Return a step that takes its number; equal seeds, so equal weights and batches for all."""
     torch.set_num_threads(1)
     run = prepare(plugins, settings=settings | {"train.strategy": "auto" if name == "plain" else name})
+    if name != "plain":
+        return run.trainer.step
     for network in run.networks.named().values():
-        network.lean = network.lean and name != "plain"
-    return plain(run) if name == "plain" else run.trainer.step
+        network.lean = False
+        plain_layers(network)
+    return plain(run)
 
 
 def plain(run: Run) -> Callable[[int], object]:

@@ -13,10 +13,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 from lossbench.errors import RunError, refusal
 
 STAMP = 16  # digits of a hash in a file's name
+
+
+def cached(what: str) -> Path:
+    """Return where something is remembered: in ``$LOSSBENCH_CACHE``, or in the system's place for such files."""
+    return Path(os.environ.get("LOSSBENCH_CACHE") or user_cache_path("lossbench")) / what
 
 
 def create(directory: Path) -> None:

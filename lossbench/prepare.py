@@ -15,7 +15,7 @@ from lossbench.config import DEFAULT_RECIPE, Config, configure, overlaid, read_t
 from lossbench.data import VARIANTS, Batches, Dataset, Folders, Shapes, Source
 from lossbench.errors import OptionError
 from lossbench.hookspecs import Recipe, Term, Weight
-from lossbench.networks import Networks, build, check
+from lossbench.networks import Networks, build, check, compile_networks
 from lossbench.objective import Objective, compose
 from lossbench.registry import hook_manager, load
 from lossbench.settings import NAMING, TrainSettings
@@ -96,6 +96,8 @@ def _ready(settle: Callable[P, Settled]) -> Callable[P, Run]:
         config, objective, images = settled.config, settled.objective, settled.dataset.train
         seed, data = config.train.seed, config.data
         networks = build(config.recipe, config.model, objective.judged, seed)
+        handled = {bound.direction for bound in objective.terms if "D" in bound.needs}
+        compile_networks(networks, config.train, data.size, handled)
         paired, batch = config.recipe.paired, config.train.batch
         batches = Batches(images, batch=batch, size=data.size, flip=data.flip, paired=paired, seed=seed)
         hooks = hook_manager()

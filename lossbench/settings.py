@@ -38,6 +38,9 @@ class TrainSettings(Section):
     strategy: Literal["auto", "component", "fused"] = Field(
         "auto", description="least memory, or fewest kernels; auto takes fused on CUDA"
     )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="train networks by torch.compile; auto: on the CPU, where the run is long enough"
+    )
     every: int = Field(0, ge=0, description="steps between sample grids and saved weights; 0: four times a run")
     keep: int = Field(2, ge=0, description="snapshots to resume from; 0: none")
 

@@ -25,8 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from lossbench import rng, terms
+from lossbench.adam import Adam
 from lossbench.data import Batches
-from lossbench.errors import Diverged
+from lossbench.errors import Diverged, PluginError
 from lossbench.networks import Networks
 from lossbench.objective import Bound, Objective
 from lossbench.plan import Plan, plan
@@ -77,18 +78,23 @@ class Trainer:
             "discriminators": _parameters(networks.D.values()),
         }
         betas = (settings.beta1, settings.beta2)
-        self.optimisers = [torch.optim.Adam(some, settings.lr, betas) for some in self.parameters.values() if some]
+        self.optimisers = [Adam(some, betas) for some in self.parameters.values() if some]
 
     # One step ---------------------------------------------------------------------------------------------------
 
     def step(self, step: int) -> None:
         """Move every network once, or, if anything is not finite, none."""
-        values = self.gradients(step, self.objective.active(step, self.progress(step)))
+        active = self.objective.active(step, self.progress(step))
+        try:
+            values = self.gradients(step, active)
+        except PluginError as error:
+            if not self.uncompiled(error):
+                raise
+            values = self.gradients(step, active)
         log = self.guard(step, values)
         self.whole = False
         for optimiser in self.optimisers:
-            optimiser.param_groups[0]["lr"] = self.learning_rate(step)
-            optimiser.step()
+            optimiser.step(self.learning_rate(step))
         self.settle()
         self.done, self.whole = step, True
         weights = {bound.label: bound.factor_at(self.progress(step)) for bound in self.objective.terms}
@@ -98,7 +104,7 @@ class Trainer:
         """Leave every parameter's gradient, or that of ``only`` one part, in ``.grad``; return raw values by label."""
         self.rewind()
         for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
+            optimiser.zero_grad()
         for bound in active:
             self.weights[bound.label].fill_(bound.factor_at(self.progress(step)))
         how = self.plan(tuple(active))
@@ -211,7 +217,7 @@ class Trainer:
             "step": self.done,
             "networks": {name: network.state_dict() for name, network in self.networks.named().items()},
             "modules": {label: module.state_dict() for label, module in self.objective.modules.items()},
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "optimisers": [optimiser.moments for optimiser in self.optimisers],
             "pools": {direction: pool.kept for direction, pool in self.pools.items()},
             "checked": sorted(bound.label for bound in self.checked),
         }
@@ -223,7 +229,7 @@ class Trainer:
         for name in {**modules, **values}:
             modules[name].load_state_dict(values[name])
         for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(values)
+            optimiser.load(values)
         for direction, images in state["pools"].items():
             self.pools[direction].fill([image.to(self.device, self.dtype) for image in images])
         self.checked = {bound for bound in self.objective.terms if bound.label in state["checked"]}
@@ -293,6 +299,14 @@ class Trainer:
         """Return the rate: constant at first, then straight down towards 0 at the end."""
         left = (1 - self.progress(step)) / max(1 - self.settings.constant, 1 / self.settings.steps)
         return self.settings.lr * min(1.0, left)
+
+    def uncompiled(self, error: PluginError) -> bool:
+        """Let discriminators run as they are if a term differentiates them twice, which compiled ones cannot."""
+        twice = "double backward" in str(error.__cause__)
+        found = [network for network in self.networks.D.values() if network.compiled] if twice else []
+        for network in found:
+            network.compiled = None
+        return bool(found)
 
     def freeze_discriminators(self, frozen: bool) -> None:
         """Switch the gradients of every discriminator's parameters."""

@@ -21,12 +21,11 @@ from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, cast
 
 from filelock import FileLock
-from platformdirs import user_cache_path
 
 from lossbench.catalogue import sentence
 from lossbench.download import FAILURES, STAMP, Report, apart, copy, from_address, from_index, is_of, last, said, shown
 from lossbench.errors import LossbenchError, PluginError, WeightsError, refusal
-from lossbench.files import sha256, write_bytes
+from lossbench.files import cached, sha256, write_bytes
 from lossbench.registry import Plugin, is_file, listing, load, source
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ def standings() -> Iterator[Standing]:
 
 def place() -> Path:
     """Return the folder of converted weights, beside the cache of images."""
-    return Path(os.environ.get("LOSSBENCH_CACHE") or user_cache_path("lossbench")) / "weights"
+    return cached("weights")
 
 
 def _declared(word: str) -> Plugin:

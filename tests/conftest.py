@@ -113,6 +113,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _kernels_are_kept(request: pytest.FixtureRequest) -> None:
+    """Let what torch.compile made be found by the next session."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(request.config.cache.mkdir("compiled")))
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _signals_as_in_a_terminal() -> None:
     """Mind what nohup and a shell's background jobs ignore, and processes inherit: tests send it."""
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):

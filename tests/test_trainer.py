@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.plain_step import PlainStep
+from benchmarks.plain_step import PlainStep, plain_layers
 from lossbench import Adversary, Diverged, LossSpec, PluginError, hookimpl, rng
+from lossbench.networks.compiled import refusal
 from lossbench.pool import Pool
 
 
@@ -56,12 +57,13 @@ def plain_step(run, seed=0):
         pool.commit()
         return shown
 
-    return PlainStep(
-        {d: copy.deepcopy(g) for d, g in run.networks.G.items()},
-        {d: copy.deepcopy(g) for d, g in run.networks.D.items()},
-        lr=2e-4,
-        pooled=pooled,
-    )
+    def plain(network):
+        layers = copy.deepcopy(network.layers).to(memory_format=torch.contiguous_format)
+        return plain_layers(layers)
+
+    networks = run.networks
+    G, D = ({d: plain(network) for d, network in some.items()} for some in (networks.G, networks.D))
+    return PlainStep(G, D, lr=2e-4, pooled=pooled)
 
 
 # Law 3: off means absent ------------------------------------------------------------------------------------------
@@ -152,9 +154,18 @@ def test_once_calls_a_function_once_per_image_over_terms_and_directions(tiny):
 # Law 5: fast equals plain -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strategy", ["component", "fused"])
-def test_four_free_steps_equal_the_plain_step_in_float64(tiny, strategy):
-    run = tiny(train__precision="float64", train__constant=1.0, train__strategy=strategy)
+@pytest.fixture(params=["component", "fused", "component, compiled", "fused, compiled"])
+def fast(request):
+    """Return the settings of one way to run a step."""
+    strategy, _, compiled = request.param.partition(", ")
+    if compiled and (reason := refusal("cpu")):
+        pytest.skip(f"nothing can be compiled here: {reason}")
+    return {"train__strategy": strategy, "train__compile": "on" if compiled else "off"}
+
+
+def test_four_free_steps_equal_the_plain_step_in_float64(tiny, fast):
+    run = tiny(train__precision="float64", train__constant=1.0, **fast)
+    assert all(bool(network.compiled) == (fast["train__compile"] == "on") for network in run.networks.named().values())
     plain = plain_step(run)
     mine = advance(run)
     for step in range(4):
@@ -179,9 +190,8 @@ def biases_that_a_norm_cancels(network):
     return found
 
 
-@pytest.mark.parametrize("strategy", ["component", "fused"])
-def test_a_float32_step_equals_the_plain_step(tiny, strategy):
-    run = tiny(train__strategy=strategy)
+def test_a_float32_step_equals_the_plain_step(tiny, fast):
+    run = tiny(**fast)
     plain = plain_step(run)
     batch = run.trainer.batches[0]
     expected = plain(batch["A"], batch["B"])
@@ -189,18 +199,20 @@ def test_a_float32_step_equals_the_plain_step(tiny, strategy):
     assert {label: value.item() for label, value in values.items()} == pytest.approx(expected, abs=1e-5)
     for ours, theirs in ((run.networks.G, plain.G), (run.networks.D, plain.D)):
         for direction, network in ours.items():
-            for one, other in zip(network.parameters(), theirs[direction].parameters(), strict=True):
-                torch.testing.assert_close(one.grad, other.grad, atol=1e-5, rtol=1e-4)
+            normed = biases_that_a_norm_cancels(network)
+            for (name, one), other in zip(network.named_parameters(), theirs[direction].parameters(), strict=True):
+                if name not in normed:
+                    assert (one.grad - other.grad).norm() <= 5e-5 * other.grad.norm(), name
 
 
-def test_teacher_forced_float32_steps_equal_the_plain_step(tiny):
+def test_teacher_forced_float32_steps_equal_the_plain_step(tiny, fast):
     """Each step begins from the plain step's weights, so that rounding does not add up."""
-    run = tiny(pool__size=0)
+    run = tiny(pool__size=0, **fast)
     plain = plain_step(run)
     for step in range(1, 4):
         for ours, theirs in ((run.networks.G, plain.G), (run.networks.D, plain.D)):
             for direction, network in ours.items():
-                network.load_state_dict(theirs[direction].state_dict())
+                network.layers.load_state_dict(theirs[direction].state_dict())
         values = run.trainer.gradients(step, run.objective.active(step, 0.0))
         batch = run.trainer.batches[step - 1]
         expected = plain(batch["A"], batch["B"])

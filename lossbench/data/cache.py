@@ -21,13 +21,12 @@ import numpy as np
 import PIL
 import torch
 from filelock import FileLock
-from platformdirs import user_cache_path
 from pydantic import BaseModel
 from torch import Tensor
 
 from lossbench.data.images import File, Image, Unreadable, Unusable, attempt, decode, part_of, square
 from lossbench.errors import LossbenchError, refusal
-from lossbench.files import write_file, write_json
+from lossbench.files import cached, write_file, write_json
 
 VERSION = 1  # of this format and of what is done to an image
 
@@ -53,7 +52,7 @@ class Entry:
 
 def place() -> Path:
     """Return the cache's folder: ``$LOSSBENCH_CACHE``, or the system's place for such files."""
-    return Path(os.environ.get("LOSSBENCH_CACHE") or user_cache_path("lossbench")) / "images"
+    return cached("images")
 
 
 def decoded(files: Sequence[File], size: int, name: str) -> tuple[Tensor, dict[Path, str], str]:

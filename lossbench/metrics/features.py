@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from typing import Any
 
 import torch
 from filelock import FileLock
-from platformdirs import user_cache_path
 from safetensors import SafetensorError
 from safetensors.torch import load as opened
 from safetensors.torch import save
@@ -26,7 +24,7 @@ from torch import Tensor
 
 from lossbench.checkpoint import intact
 from lossbench.errors import LossbenchError
-from lossbench.files import write_file
+from lossbench.files import cached, write_file
 from lossbench.weights import pinned
 
 BATCH = 32  # fixed, since features depend on it in their last digits
@@ -87,7 +85,7 @@ class Features:
 
 def place() -> Path:
     """Return where features lie: ``features`` in ``$LOSSBENCH_CACHE``, or in the system's place for such files."""
-    return Path(os.environ.get("LOSSBENCH_CACHE") or user_cache_path("lossbench")) / "features"
+    return cached("features")
 
 
 def kept() -> list[Path]:

@@ -1,6 +1,7 @@
 """Generators and discriminators of the papers, and what the trainer wants to know of a network."""
 
 from lossbench.networks.build import Networks, build, check
+from lossbench.networks.compiled import compile_networks
 from lossbench.networks.discriminators import patch_discriminator
 from lossbench.networks.generators import resnet, resnet_generator
 from lossbench.networks.network import Init, Network, Norm, initialised, normed
@@ -14,6 +15,7 @@ __all__ = [
     "Norm",
     "build",
     "check",
+    "compile_networks",
     "initialised",
     "normed",
     "patch_discriminator",

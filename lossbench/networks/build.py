@@ -17,6 +17,7 @@ from lossbench.options import declared
 
 CHANNELS = 3
 LEAST_UNET = 16  # px; one of fewer levels is none to speak of
+WIDTHS = ("ngf", "ndf")  # options that say how wide networks are, and not how large their images
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,21 @@ def _made(builder: Any, channels: int, options: Mapping[str, Any], *key: object)
 
 
 def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
-    """Refuse a size that the networks cannot take, before anything is computed: a forward without data."""
+    """Refuse a size that the networks cannot take, by a forward of networks as narrow as they can be made.
+
+    PyTorch's device without data would import its compiler, and double the time to a first step.
+    """
     if size < 4:
         raise OptionError(f"data.size={size}: images have at least 4 px a side.")
     try:
         with torch.device("meta"):
-            networks = build(recipe, options, recipe.directions[:1], seed=0)
+            build(recipe, options, recipe.directions[:1], seed=0)
     except (RuntimeError, TypeError, OverflowError) as error:  # numbers that no tensor can have
         raise OptionError(
             f"model: such networks cannot be built ({str(error).splitlines()[0]:.100}). Use smaller numbers."
         ) from error
+    narrow = {name: 1 for name in WIDTHS if name in options}
+    networks = build(recipe, {**options, **narrow}, recipe.directions[:1], seed=0)
     multiple = networks.G[recipe.directions[0]].multiple
     if size % multiple:
         near = max(multiple, round(size / multiple) * multiple)
@@ -71,7 +77,7 @@ def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
         unet = str(options.get("generator")).startswith("unet_") and smaller >= LEAST_UNET
         way = f", or --set model.generator=unet_{smaller}" if unet else ""
         raise OptionError(f"data.size={size}: this generator takes multiples of {multiple} px. Use --size {near}{way}.")
-    image = torch.zeros(1, CHANNELS, size, size, device="meta")
+    image = torch.zeros(1, CHANNELS, size, size)
     fake = _tried(networks.G[recipe.directions[0]], image, size, "")
     if fake.shape != image.shape:
         raise OptionError(f"data.size={size}: the generator returns {fake.shape[-1]} px. Use a --size that it keeps.")
@@ -83,7 +89,8 @@ def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
 
 def _tried(network: Network, image: Tensor, size: int, advice: str) -> Tensor:
     try:
-        out: Tensor = network(image)
+        with torch.no_grad():
+            out: Tensor = network(image)
     except LossbenchError:
         raise
     except (RuntimeError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal, TypeVar
 
@@ -24,7 +24,8 @@ class Network(nn.Module):
     """Layers in a row, [B, C, H, W] -> [B, C', H', W'].
 
     Under ``autocast`` it computes in that type, and returns its input's. A ``lean`` network keeps no padded copy of
-    what a large image becomes: the backward pads again, to the same bits. It takes sides that are ``multiple``s, px.
+    what a large image becomes: the backward pads again, to the same bits. ``compiled``, if anything, is what it trains
+    by in the place of its own forward. It takes sides that are ``multiple``s, px.
     """
 
     def __init__(self, layers: nn.Sequential, multiple: int = 1) -> None:
@@ -33,13 +34,22 @@ class Network(nn.Module):
         self.multiple = multiple
         self.autocast: torch.dtype | None = None
         self.lean = False
+        self.compiled: Callable[[Network, Tensor], Tensor] | None = None
         for module in self.modules():
             if isinstance(module, nn.ReflectionPad2d):
                 module.register_forward_hook(_remember)
 
     def forward(self, image: Tensor) -> Tensor:
         """Run every layer."""
+        if self.compiled and self.training and torch.is_grad_enabled():
+            return self.compiled(self, image)
         return self.features(image, (len(self.layers) - 1,))[0]
+
+    def straight(self, image: Tensor) -> Tensor:
+        """Run every layer, channels last, as a compiler likes it."""
+        with torch.autocast(image.device.type, self.autocast, enabled=self.autocast is not None):
+            out: Tensor = self.layers(image.to(memory_format=torch.channels_last))
+        return out.to(image.dtype).contiguous()
 
     def features(self, image: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """Return the outputs of the named layers, and run no further than the deepest."""
@@ -68,6 +78,21 @@ class Network(nn.Module):
         return any(isinstance(module, _BatchNorm) for module in self.modules())
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """Each channel of each image with mean 0 and variance 1 (Ulyanov et al., 2016), whichever way it lies in memory.
+
+    PyTorch's own brings channels that lie last to the front.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        if x.is_contiguous():
+            return super().forward(x)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
+        return ((wide - mean) * torch.rsqrt(variance + self.eps)).to(x.dtype)
+
+
 def normed(convolution: nn.Conv2d | nn.ConvTranspose2d, norm: Norm) -> tuple[nn.Module, nn.Module]:
     """Return a convolution and the norm behind it.
 
@@ -76,7 +101,7 @@ def normed(convolution: nn.Conv2d | nn.ConvTranspose2d, norm: Norm) -> tuple[nn.
     """
     channels = convolution.out_channels
     if norm == "instance":
-        return convolution, nn.InstanceNorm2d(channels)
+        return convolution, InstanceNorm(channels)
     convolution.bias = None
     return convolution, nn.BatchNorm2d(channels, track_running_stats=False)
 

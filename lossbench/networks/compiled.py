@@ -1,0 +1,78 @@
+"""Networks that train by torch.compile's kernels: where that pays, and where there is a compiler."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Container
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from lossbench.errors import OptionError
+from lossbench.files import cached
+from lossbench.networks.build import Networks
+from lossbench.networks.network import Network
+from lossbench.settings import TrainSettings
+
+KINDS = 64  # of networks, sizes and precisions that one process compiles, before it runs them as they are
+WORTH = 1e13  # FLOP that a generator's forwards come to in a run: beyond it compiling has paid for itself
+
+
+def compile_networks(networks: Networks, train: TrainSettings, size: int, handled: Container[str]) -> None:
+    """Let networks train compiled, if that is asked for or pays.
+
+    Not what draws or counts, nor a discriminator of a direction in which terms handle it: ``handled``.
+
+    Raises:
+        OptionError: it is asked for, and cannot be done.
+    """
+    some = list(networks.G.values())
+    if train.compile == "off" or (train.compile == "auto" and not pays(some[0], train, size)):
+        return
+    if reason := refusal(train.device):
+        if train.compile == "on":
+            raise OptionError(f"train.compile=on: nothing can be compiled here ({reason}). Leave it out, or say off.")
+        return
+    for network in [*some, *(network for way, network in networks.D.items() if way not in handled)]:
+        if not (network.draws or network.counts):
+            network.to(memory_format=torch.channels_last).compiled = forward()
+
+
+def pays(network: Network, train: TrainSettings, size: int) -> bool:
+    """Return whether a run is long enough, by its size alone, so that the same command always has the same answer.
+
+    Only of the CPU is it known from where on. Most of a residual generator's weights are used once for each pixel at a
+    quarter of the size.
+    """
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    work = train.steps * train.batch * 2 * weights * (size // 4) ** 2
+    return torch.device(train.device).type == "cpu" and work > WORTH
+
+
+@cache
+def refusal(device: str) -> str:
+    """Compile something small; return why it cannot be done, or nothing."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cached("compiled")))  # later runs find what this one compiled
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no CUDA
+    try:
+        torch.compile(torch.square)(torch.ones(2, device=device))
+    except Exception as error:
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    return ""
+
+
+@cache
+def forward() -> Callable[[Network, Tensor], Tensor]:
+    """Return a forward for all networks: those that are alike share its kernels."""
+    torch._dynamo.config.recompile_limit = KINDS
+    straight = torch.compile(Network.straight, dynamic=False)
+
+    def quiet(network: Network, image: Tensor) -> Tensor:
+        with warnings.catch_warnings():  # the compiler looks at gradients of images that a network made
+            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
+            return straight(network, image)
+
+    return quiet
