@@ -301,12 +301,12 @@ class Trainer:
         return self.settings.lr * min(1.0, left)
 
     def uncompiled(self, error: PluginError) -> bool:
-        """Let discriminators run as they are if a term differentiates them twice, which compiled ones cannot."""
-        twice = "double backward" in str(error.__cause__)
-        found = [network for network in self.networks.D.values() if network.compiled] if twice else []
-        for network in found:
-            network.compiled = None
-        return bool(found)
+        """Let networks run as they are, if a term goes back through a backward, which compiled ones do not allow."""
+        if "double backward" not in str(error.__cause__):
+            return False
+        for network in self.networks.named().values():
+            network.to(memory_format=torch.contiguous_format).compiled = None
+        return True
 
     def freeze_discriminators(self, frozen: bool) -> None:
         """Switch the gradients of every discriminator's parameters."""

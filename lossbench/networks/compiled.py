@@ -67,7 +67,11 @@ def refusal(device: str) -> str:
 @cache
 def forward() -> Callable[[Network, Tensor], Tensor]:
     """Return a forward for all networks: those that are alike share its kernels."""
-    torch._dynamo.config.recompile_limit = KINDS
+    from torch._dynamo import config as compiler  # not at the top: this takes seconds
+    from torch._functorch import config as graphs
+
+    compiler.recompile_limit = KINDS
+    graphs.donated_buffer = False  # observers and terms go through a graph that is needed still
     straight = torch.compile(Network.straight, dynamic=False)
 
     def quiet(network: Network, image: Tensor) -> Tensor:
