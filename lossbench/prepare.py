@@ -99,7 +99,9 @@ def _ready(settle: Callable[P, Settled]) -> Callable[P, Run]:
         handled = {bound.direction for bound in objective.terms if "D" in bound.needs}
         compile_networks(networks, config.train, data.size, handled)
         paired, batch = config.recipe.paired, config.train.batch
-        batches = Batches(images, batch=batch, size=data.size, flip=data.flip, paired=paired, seed=seed)
+        batches = Batches(
+            images, batch=batch, size=data.size, flip=data.flip, paired=paired, seed=seed, device=config.train.device
+        )
         hooks = hook_manager()
         trainer = Trainer(objective, networks, batches, config.train, config.pool, hooks.hook)
         return Run(config, objective, settled.dataset, networks, trainer, hooks)

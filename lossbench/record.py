@@ -128,11 +128,12 @@ class ValueFacts(BaseModel):
 
 
 class SpeedFacts(BaseModel):
-    """Seconds per step."""
+    """Seconds per step, and the share of all steps' time that went into waiting for images."""
 
     median: float
     quartiles: tuple[float, float]
     n: int
+    waiting: float | None = None
 
 
 class ObserverFacts(BaseModel):
@@ -159,6 +160,7 @@ class Record(BaseModel):
     metrics: dict[str, dict[str, dict[str, ValueFacts]]] = {}
     speed: SpeedFacts | None = None
     peak_memory_mb: float | None = None
+    compiled: list[str] = []
     artifacts: dict[str, str] = {}
     observers: list[ObserverFacts] = []
     resumed: list[dict[str, Any]] = []

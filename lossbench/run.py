@@ -227,7 +227,9 @@ def _finish(run: Run, seconds: Sequence[float]) -> None:
         timed = list(seconds)[min(3, len(seconds) - 1) :]  # the first steps warm up
         low, middle, high = statistics.quantiles(timed * 2 if len(timed) == 1 else timed, n=4)
         run.record["speed"] = {"unit": "seconds per step", "median": middle, "quartiles": [low, high], "n": len(timed)}
+        run.record["speed"]["waiting"] = min(1.0, run.trainer.waited / sum(seconds))
     run.record["steps_done"] = run.trainer.done
+    run.record["compiled"] = [name for name, network in run.networks.named().items() if network.compiled]
     run.record["peak_memory_mb"] = peak_memory(run.trainer.device)
     _write_record(run)
 

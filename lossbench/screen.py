@@ -107,11 +107,11 @@ def show_record(record: Mapping[str, Any], directory: Path, *, objective: bool =
         show_closing(metrics, record["dataset"])
     if speed := record.get("speed"):
         low, high = speed["quartiles"]
-        memory = record["peak_memory_mb"]
-        console.print(
-            f"{speed['median']:.3f} s per step (quartiles {low:.3f} to {high:.3f}, n {speed['n']})"
-            + (f", peak memory {memory:.0f} MB" if memory else "")
-        )
+        said = [f"{speed['median']:.3f} s per step (quartiles {low:.3f} to {high:.3f}, n {speed['n']})"]
+        said += [f"{share:.1%} of it waiting for images"] if (share := speed.get("waiting")) is not None else []
+        said += ["compiled"] if record.get("compiled") else []
+        said += [f"peak memory {memory:.0f} MB"] if (memory := record["peak_memory_mb"]) else []
+        console.print(", ".join(said), soft_wrap=True)
     if record["status"] != "ok":
         console.print(f"[bold]{record['status']}[/bold]: {record['error']}", soft_wrap=True)
         console.print(f"Go on with: lossbench run --resume {directory}", soft_wrap=True)

@@ -12,6 +12,7 @@ done: so any step can be computed again, and one that fails leaves no trace.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
@@ -69,6 +70,7 @@ class Trainer:
         self.weights = {bound.label: torch.ones((), device=self.device, dtype=self.dtype) for bound in objective.terms}
         self.complete_lazy_modules()
         self.done = 0  # steps
+        self.waited = 0.0  # seconds for images
         self.whole = True  # no step is half done
         self.buffers: list[tuple[nn.Module, str, Tensor, Tensor]] = []
         self.extras: list[tuple[nn.Module, Any]] = []
@@ -240,7 +242,10 @@ class Trainer:
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Return the images of a step by domain."""
-        return {domain: images.to(self.device, self.dtype) for domain, images in self.batches[step - 1].items()}
+        began = time.perf_counter()
+        batch = {domain: images.to(self.device, self.dtype) for domain, images in self.batches[step - 1].items()}
+        self.waited += time.perf_counter() - began
+        return batch
 
     def look(self, step: int, how: Plan) -> dict[str, Views]:
         """Return the generators' views of every direction."""

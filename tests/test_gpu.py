@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lossbench.data import Batches
+
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
@@ -21,6 +23,20 @@ def test_a_float64_step_equals_that_of_the_cpu(tiny, strategy):
         raw = run.trainer.gradients(1, run.objective.active(1, 0.0))
         values.append({label: value.item() for label, value in raw.items()})
     assert values[1] == pytest.approx(values[0], abs=1e-9)
+
+
+def test_batches_on_the_device_are_those_of_the_cpu(monkeypatch):
+    images = {domain: torch.randint(256, (6, 3, 20, 20), dtype=torch.uint8) for domain in "AB"}
+    cut = {"batch": 3, "size": 16, "flip": True, "paired": False, "seed": 0}
+    here, there = Batches(images, **cut), Batches(images, **cut, device="cuda")
+    monkeypatch.setattr("lossbench.data.batches.ROOM", 0.0)
+    copied = Batches(images, **cut, device="cuda")
+    assert [each.images["A"].is_cuda for each in (here, there, copied)] == [False, True, False]
+    for step in range(4):
+        for domain, expected in here[step].items():
+            for each in (there, copied):
+                assert each[step][domain].is_cuda
+                torch.testing.assert_close(each[step][domain].cpu(), expected, atol=1e-6, rtol=0)
 
 
 def test_the_device_decides_for_fused(tiny):

@@ -12,17 +12,29 @@ from lossbench import rng
 from lossbench.data.images import read_images, shorter
 from lossbench.errors import DataError, printable
 
+ROOM = 0.2  # of a GPU's free memory, that each domain may take
+
 
 class Batches:
     """``batches[step]`` -> domain -> [B, C, size, size] in [-1, 1].
 
-    Every domain is shuffled anew on each pass over it. Paired domains share order, crop and flip.
+    Every domain is shuffled anew on each pass over it. Paired domains share order, crop and flip. On a GPU images lie
+    there as bytes, all of them where they fit, and are cut and brought to their range there.
     """
 
     def __init__(
-        self, images: Mapping[str, Tensor], *, batch: int, size: int, flip: bool, paired: bool, seed: int
+        self,
+        images: Mapping[str, Tensor],
+        *,
+        batch: int,
+        size: int,
+        flip: bool,
+        paired: bool,
+        seed: int,
+        device: str | torch.device = "cpu",
     ) -> None:
-        self.images = images
+        self.device = torch.device(device)
+        self.images = {domain: _resident(each, self.device) for domain, each in images.items()}
         self.batch = batch
         self.size = size
         self.flip = flip
@@ -31,7 +43,13 @@ class Batches:
         self._orders: dict[tuple[str, int], Tensor] = {}
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
-        return {domain: to_tensor(self._cut(domain, step)) for domain in self.images}
+        return {domain: to_tensor(self._there(self._cut(domain, step))) for domain in self.images}
+
+    def _there(self, images: Tensor) -> Tensor:
+        """Return images on the device; the copy is under way while the next is cut."""
+        if self.device.type != "cuda" or images.is_cuda:
+            return images
+        return images.pin_memory().to(self.device, non_blocking=True)
 
     def _cut(self, domain: str, step: int) -> Tensor:
         images, who = self.images[domain], "pair" if self.paired else domain
@@ -51,6 +69,13 @@ class Batches:
             self._orders = {key: order for key, order in self._orders.items() if key[0] != who or key[1] == turn - 1}
             self._orders[who, turn] = torch.randperm(count, generator=rng.stream(self.seed, turn, "order", who))
         return int(self._orders[who, turn][place])
+
+
+def _resident(images: Tensor, device: torch.device) -> Tensor:
+    """Return images on a GPU if they leave room for everything else."""
+    if device.type != "cuda" or images.nbytes > ROOM * torch.cuda.mem_get_info(device)[0]:
+        return images
+    return images.to(device)
 
 
 def read_image(path: str | Path, size: int | None = None) -> Tensor:
