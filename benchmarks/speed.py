@@ -1,0 +1,204 @@
+"""Time and memory of one training step, every way that it can be run, beside the plain step of plain_step.py.
+
+    python benchmarks/speed.py                        # three shapes, into benchmarks/results/speed.json
+    python benchmarks/speed.py 64 --pairs 40          # one of them, in the place of its rows there
+    python benchmarks/speed.py toy --out try.json     # a minute
+
+Time is CPU time on one thread (on CUDA wall time, synchronised): all ways in turn in one process, the order reversed
+every other round; ratios are those within a round, and the bound is one that their median exceeds with 95 %
+confidence, whatever their distribution. Compiling is not in it. Memory is what three steps add at their peak to a fresh
+process in which everything is built, compiling included: resident memory, on CUDA allocated memory. What is plain has
+PyTorch's own layers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from plain_step import PlainStep, plain_layers  # type: ignore[import-not-found]  # the script's own folder
+
+from lossbench import rng
+from lossbench.files import write_json
+from lossbench.networks.compiled import refusal
+from lossbench.prepare import Run, prepare
+from lossbench.record import environment, peak_memory
+
+PLUGINS = "cycle,idt"  # what the plain step has
+SHAPES: dict[str, dict[str, Any]] = {
+    "64": {"data.size": 64, "train.batch": 8, "model.generator": "resnet_6blocks", "model.ngf": 32},
+    "128": {"data.size": 128, "train.batch": 4, "model.generator": "resnet_6blocks", "model.ngf": 64},
+    "256": {"data.size": 256, "train.batch": 1, "model.generator": "resnet_9blocks", "model.ngf": 64},
+    "toy": {"data.size": 32, "train.batch": 2, "model.generator": "resnet_1blocks", "model.ngf": 8},
+}
+WAYS = {
+    "plain": {"train.compile": "off"},
+    "component": {"train.strategy": "component", "train.compile": "off"},
+    "fused": {"train.strategy": "fused", "train.compile": "off"},
+    "compiled": {"train.strategy": "component", "train.compile": "on"},
+}
+LONG = 5.0  # seconds: steps above are warmed up once, not three times
+REFERENCE_GROWTH_MB = 3404  # of pytorch-CycleGAN-and-pix2pix (August 2025) at 256 px; from our notes, not run here
+
+
+def main() -> None:
+    """Measure every shape, and write after each."""
+    asked = arguments()
+    rows = [row for row in known(asked.out) if row["shape"] not in asked.shapes]
+    for shape in asked.shapes:
+        rows.append(measured(shape, asked.device, asked.pairs, asked.processes))
+        print(json.dumps(rows[-1], indent=1), flush=True)
+        rows.sort(key=lambda row: list(SHAPES).index(row["shape"]))
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(asked.out, {"schema": 2, "what": "speed", "rows": rows})
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shapes", nargs="*", choices=SHAPES, default=["64", "128", "256"])
+    parser.add_argument("--pairs", type=int, default=20, help="timed rounds")
+    parser.add_argument("--processes", type=int, default=3, help="for each measurement of memory")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed.json")
+    return parser.parse_args()
+
+
+def known(path: Path) -> list[dict[str, Any]]:
+    """Return what was measured before."""
+    return list(json.loads(path.read_text("utf-8"))["rows"]) if path.exists() else []
+
+
+def measured(shape: str, device: str, pairs: int, processes: int) -> dict[str, Any]:
+    """Return one shape's times and memory, with the ratios to the plain step; above 1, lossbench does better."""
+    settings = {
+        "data.dir": "shapes", "data.load_size": SHAPES[shape]["data.size"], "train.steps": 1000, "train.device": device,
+        **SHAPES[shape],
+    }  # fmt: skip
+    ways = [way for way in WAYS if way != "compiled" or not refusal(device)]
+    rounds = fresh(spent, ways, settings, pairs)
+    grown = {way: [round(fresh(growth, way, settings), 1) for _ in range(processes)] for way in ways}
+    middle = {way: statistics.median(values) for way, values in grown.items()}
+    return {
+        "shape": shape,
+        "plugins": PLUGINS,
+        "settings": settings,
+        "environment": environment(device, 1),
+        "seconds": {way: spread([one[way] for one in rounds]) for way in ways},
+        "faster": {way: spread([one["plain"] / one[way] for one in rounds]) for way in ways[1:]},
+        "growth_mb": {way: {"median": middle[way], "values": grown[way]} for way in ways},
+        "less_memory": {way: round(middle["plain"] / middle[way], 3) for way in ways[1:]},
+    }
+
+
+def fresh(function: Callable[..., Any], *args: Any) -> Any:
+    """Call in a new process: a peak is a process's own, and a small parent leaves its children none."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median, quartiles, and the bound that the median exceeds with 95 % confidence, by its rank."""
+    low, middle, high = (round(float(q), 4) for q in np.percentile(values, (25, 50, 75)))
+    below, n = 0.0, len(values)
+    rank = -1
+    while (below := below + math.comb(n, rank + 1) / 2**n) <= 0.05:
+        rank += 1
+    bound = round(sorted(values)[rank], 4) if rank >= 0 else None
+    return {"median": middle, "quartiles": [low, high], "bound": bound, "n": n}
+
+
+# --- in a process of its own ------------------------------------------------------------------------------------------
+
+
+def spent(ways: Sequence[str], settings: dict[str, Any], pairs: int) -> list[dict[str, float]]:
+    """Return seconds by way, round by round."""
+    steps = {way: built(way, settings) for way in ways}
+    clock = wall if settings["train.device"].startswith("cuda") else time.process_time
+
+    def turn(number: int) -> dict[str, float]:
+        seconds = {}
+        for name in ways[:: 1 if number % 2 else -1]:
+            start = clock()
+            steps[name](number)
+            seconds[name] = clock() - start
+        return seconds
+
+    turn(1)  # compiles
+    warm = 2 if max(turn(2).values()) > LONG else 4
+    return [turn(number) for number in range(3, warm + pairs + 1)][-pairs:]
+
+
+def growth(way: str, settings: dict[str, Any]) -> float:
+    """Return the MB that three steps add at their peak."""
+    step = built(way, settings)
+    device = torch.device(settings["train.device"])
+    before = in_use(device)
+    for number in (1, 2, 3):
+        step(number)
+    return (peak_memory(device) or 0.0) - before
+
+
+def built(way: str, settings: dict[str, Any]) -> Callable[[int], object]:
+    """Return a step that takes its number; equal seeds, so equal weights and batches for all."""
+    torch.set_num_threads(1)
+    run = prepare(PLUGINS, settings=settings | WAYS[way])
+    if way != "plain":
+        return run.trainer.step
+    for network in run.networks.named().values():
+        network.lean = False
+        plain_layers(network)
+    return plain(run)
+
+
+def plain(run: Run) -> Callable[[int], object]:
+    """Return the yardstick on a run's networks, its batches and a pool under the same streams."""
+    trainer, now = run.trainer, 0
+
+    def pooled(way: str, fake: torch.Tensor) -> torch.Tensor:
+        shown = trainer.pools[way].exchange(fake, rng.stream(trainer.seed, now, "pool", way))
+        trainer.pools[way].commit()
+        return shown
+
+    moved = PlainStep(run.networks.G, run.networks.D, lr=run.config.train.lr, pooled=pooled)
+
+    def step(number: int) -> None:
+        nonlocal now
+        now = number
+        A, B = (trainer.batches[now - 1][domain].to(trainer.device, trainer.dtype) for domain in "AB")
+        moved(A, B)
+
+    return step
+
+
+def wall() -> float:
+    """Wall time when the device is done."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def in_use(device: torch.device) -> float:
+    """Memory in use in MB, of the device if it is CUDA, otherwise of the process; what the next peak stands on."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device) / 1e6
+    try:
+        pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
+    except OSError:  # not Linux
+        return peak_memory(device) or 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+if __name__ == "__main__":
+    main()
