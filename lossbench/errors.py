@@ -97,6 +97,11 @@ def starved(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | ImportError) and any(word in text for word in words)
 
 
+def of_the_machine(error: BaseException) -> bool:
+    """Return whether the machine is to blame: no memory, files or space are left, and no plugin can help it."""
+    return starved(error) or (isinstance(error, OSError) and error.errno in ADVICE)
+
+
 def refusal(error: BaseException) -> str | None:
     """Return what the system refused and what to do, or None when an error is not the system's."""
     for cause in (error, error.__cause__, error.__context__):

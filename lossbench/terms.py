@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lossbench import rng
-from lossbench.errors import LossbenchError, PluginError, starved
+from lossbench.errors import LossbenchError, PluginError, of_the_machine
 from lossbench.objective import Bound
 from lossbench.views import Views
 
@@ -33,7 +33,7 @@ def call(
     except LossbenchError:
         raise
     except (Exception, SystemExit) as error:
-        if starved(error):  # not the plugin's fault
+        if of_the_machine(error):
             raise
         said = f"{bound.label} ({bound.origin}) failed at step {step}: {type(error).__name__}: {error}."
         advice = " Show its author, or do without it." if bound.origin.distribution else ""
@@ -65,7 +65,7 @@ def go_back(total: Tensor, together: Sequence[Bound], step: int) -> None:
     except LossbenchError:
         raise
     except Exception as error:
-        if starved(error):
+        if of_the_machine(error):
             raise
         raise PluginError(
             f"The backward of {', '.join(bound.label for bound in together)} failed at step {step}: "

@@ -68,9 +68,9 @@ class Trainer:
         self.plans: dict[tuple[Bound, ...], Plan] = {}
         self.checked: set[Bound] = set()
         self.weights = {bound.label: torch.ones((), device=self.device, dtype=self.dtype) for bound in objective.terms}
+        self.waited = 0.0  # seconds for images
         self.complete_lazy_modules()
         self.done = 0  # steps
-        self.waited = 0.0  # seconds for images
         self.whole = True  # no step is half done
         self.buffers: list[tuple[nn.Module, str, Tensor, Tensor]] = []
         self.extras: list[tuple[nn.Module, Any]] = []

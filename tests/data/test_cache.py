@@ -177,7 +177,7 @@ def test_the_place_is_the_systems_unless_named(monkeypatch, tmp_path):
     monkeypatch.setenv("LOSSBENCH_CACHE", str(tmp_path))
     assert store.place() == tmp_path / "images"
     monkeypatch.setenv("LOSSBENCH_CACHE", "")
-    monkeypatch.setattr(store, "user_cache_path", lambda name: tmp_path / "system" / name)
+    monkeypatch.setattr("lossbench.files.user_cache_path", lambda name: tmp_path / "system" / name)
     assert store.place() == tmp_path / "system" / "lossbench" / "images"
 
 
