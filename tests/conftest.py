@@ -126,6 +126,11 @@ def _signals_as_in_a_terminal() -> None:
             signal.signal(number, usual)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_from_the_start() -> None:
+    torch.set_num_threads(1)  # fixtures of a module come before those of a test
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)

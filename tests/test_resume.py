@@ -24,6 +24,7 @@ from lossbench import LossbenchError, PluginError, RunError, hookimpl, train
 from lossbench.checkpoint import snapshot_step, snapshots
 from lossbench.cli import main
 from lossbench.errors import Interrupted
+from lossbench.networks.compiled import refusal
 from lossbench.pictures import loss_curves, sample_grid
 from lossbench.record import Log, read_log, read_record
 from tests.conftest import write_images
@@ -264,12 +265,15 @@ OBJECTIVES = {
     "a lazy module with a buffer and a schedule": ("cycle,memory.py", {}),
     "wgangp": ("cycle", {"gan__mode": "wgangp", "gan__critic_steps": 3}),
     "float64, fused": ("cycle,idt", {"train__precision": "float64", "train__strategy": "fused"}),
+    "compiled": ("cycle,idt", {"train__compile": "on"}),
 }
 
 
 @pytest.fixture(scope="module", params=OBJECTIVES)
 def objective(request, place, tmp_path_factory):
     plugins, settings = OBJECTIVES[request.param]
+    if request.param == "compiled" and (reason := refusal("cpu")):
+        pytest.skip(f"nothing can be compiled here: {reason}")
     settings = {"model__dropout": 0.0} | settings
     whole = begin(place, tmp_path_factory.mktemp("objective") / "whole", plugins, **settings)
     return plugins, settings, contents(whole.directory)
