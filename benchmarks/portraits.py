@@ -1,5 +1,7 @@
 """Pictures of the docs from the reports of benches: the same images by every combination, and every seed as a dot.
 
+And the first picture of the README: test images of both directions, by one combination.
+
 Each picture holds the hash of the report that it was drawn from, so that a test knows when it lags.
 """
 
@@ -25,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 IMAGES = ROOT / "docs" / "images"
 SHOWN = ("shapes", "shapes-same", "shapes-squash", "emoji")
+FIRST, ITS = IMAGES / "translations.png", ("shapes", "cycle+idt+circularity")  # its bench and combination
 MOST = 5  # images of a direction
 COLOURS = {"improved": "#1a7f37", "regressed": "#b35900"}
 
@@ -34,7 +37,10 @@ def drawn() -> Iterator[tuple[Path, str]]:
     for name in SHOWN:
         path = RESULTS / f"bench-{name}.json"
         if path.exists():
-            yield IMAGES / f"bench-{name}.png", hashlib.sha256(path.read_bytes()).hexdigest()
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            yield IMAGES / f"bench-{name}.png", sha256
+            if name == ITS[0]:
+                yield FIRST, sha256
 
 
 def lags(picture: Path, sha256: str) -> bool:
@@ -46,6 +52,24 @@ def lags(picture: Path, sha256: str) -> bool:
 
 
 def draw(picture: Path, sha256: str) -> None:
+    """Draw what a picture shows."""
+    figure = _first() if picture == FIRST else _report(picture)
+    figure.savefig(picture, metadata={"Software": None, "report": sha256})
+
+
+def _first() -> Figure:
+    """Draw test images of both directions: what came in, what came out, what is right."""
+    name, combination = ITS
+    report = json.loads((RESULTS / f"bench-{name}.json").read_text("utf-8"))
+    figure = Figure(figsize=(11, 3.3), dpi=120, layout="constrained")
+    for axis, (way, grid) in zip(figure.subplots(1, 2), report["pictures"].items(), strict=True):
+        made = grid["columns"][combination]["images"]
+        _images(axis, {"input": grid["input"], "translation": made, "truth": grid["truth"]})
+        axis.set_title(f"{way.replace('2', ' to ')}, by {combination}", fontsize=9, loc="left")
+    return figure
+
+
+def _report(picture: Path) -> Figure:
     """Draw a report: left the images of its first direction, right every seed of its first primary metric."""
     report = json.loads((RESULTS / f"{picture.stem}.json").read_text("utf-8"))
     name = report["primary"][0]
@@ -56,8 +80,9 @@ def draw(picture: Path, sha256: str) -> None:
     figure = Figure(figsize=(11, 0.62 * len(columns) + 0.9), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
     _images(left, columns)
+    left.set_title("the same test images, the seed in the middle", fontsize=9, loc="left")
     _seeds(right, name, report["metrics"][name], len(columns) - rows)
-    figure.savefig(picture, metadata={"Software": None, "report": sha256})
+    return figure
 
 
 def _images(axis: Axes, columns: Mapping[str, list[str]]) -> None:
@@ -73,7 +98,6 @@ def _images(axis: Axes, columns: Mapping[str, list[str]]) -> None:
     axis.set_xticks([])
     axis.tick_params(length=0)
     axis.set_frame_on(False)
-    axis.set_title("the same test images, the seed in the middle", fontsize=9, loc="left")
 
 
 def _pixels(uri: str) -> Any:
