@@ -17,6 +17,7 @@ from lossbench.options import declared
 
 CHANNELS = 3
 LEAST_UNET = 16  # px; one of fewer levels is none to speak of
+SMALL = 256  # px, up to which a forward of narrow networks takes no time
 WIDTHS = ("ngf", "ndf")  # options that say how wide networks are, and not how large their images
 
 
@@ -57,7 +58,8 @@ def _made(builder: Any, channels: int, options: Mapping[str, Any], *key: object)
 def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
     """Refuse a size that the networks cannot take, by a forward of networks as narrow as they can be made.
 
-    PyTorch's device without data would import its compiler, and double the time to a first step.
+    Large images are without data; small ones are not, for which PyTorch would import its compiler, and double the time
+    to a first step.
     """
     if size < 4:
         raise OptionError(f"data.size={size}: images have at least 4 px a side.")
@@ -69,7 +71,9 @@ def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
             f"model: such networks cannot be built ({str(error).splitlines()[0]:.100}). Use smaller numbers."
         ) from error
     narrow = {name: 1 for name in WIDTHS if name in options}
-    networks = build(recipe, {**options, **narrow}, recipe.directions[:1], seed=0)
+    with torch.device("cpu" if size <= SMALL else "meta"):
+        networks = build(recipe, {**options, **narrow}, recipe.directions[:1], seed=0)
+        image = torch.zeros(1, CHANNELS, size, size)
     multiple = networks.G[recipe.directions[0]].multiple
     if size % multiple:
         near = max(multiple, round(size / multiple) * multiple)
@@ -77,7 +81,6 @@ def check(recipe: Recipe, options: Mapping[str, Any], size: int) -> None:
         unet = str(options.get("generator")).startswith("unet_") and smaller >= LEAST_UNET
         way = f", or --set model.generator=unet_{smaller}" if unet else ""
         raise OptionError(f"data.size={size}: this generator takes multiples of {multiple} px. Use --size {near}{way}.")
-    image = torch.zeros(1, CHANNELS, size, size)
     fake = _tried(networks.G[recipe.directions[0]], image, size, "")
     if fake.shape != image.shape:
         raise OptionError(f"data.size={size}: the generator returns {fake.shape[-1]} px. Use a --size that it keeps.")

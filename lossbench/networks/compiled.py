@@ -18,7 +18,9 @@ from lossbench.networks.network import Network
 from lossbench.settings import TrainSettings
 
 KINDS = 64  # of networks, sizes and precisions that one process compiles, before it runs them as they are
-WORTH = 1e13  # FLOP that a generator's forwards come to in a run: beyond it compiling has paid for itself
+WORTH = (
+    1e13  # FLOP that a generator's forwards come to in a run: beyond it compiling has paid for itself, more than once
+)
 
 
 def compile_networks(networks: Networks, train: TrainSettings, size: int, handled: Container[str]) -> None:
