@@ -19,7 +19,7 @@ from lossbench.settings import TrainSettings
 
 KINDS = 64  # of networks, sizes and precisions that one process compiles, before it runs them as they are
 WORTH = (
-    1e13  # FLOP that a generator's forwards come to in a run: beyond it compiling has paid for itself, more than once
+    1e13  # FLOP that a generator's forwards come to in a run: beyond it compiling pays, more than once
 )
 
 
