@@ -18,9 +18,7 @@ from lossbench.networks.network import Network
 from lossbench.settings import TrainSettings
 
 KINDS = 64  # of networks, sizes and precisions that one process compiles, before it runs them as they are
-WORTH = (
-    1e13  # FLOP that a generator's forwards come to in a run: beyond it compiling pays, more than once
-)
+WORTH = 1e13  # FLOP that a generator's forwards come to in a run: beyond it compiling pays, more than once
 
 
 def compile_networks(networks: Networks, train: TrainSettings, size: int, handled: Container[str]) -> None:
@@ -60,7 +58,8 @@ def refusal(device: str) -> str:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cached("compiled")))  # later runs find what this one compiled
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no CUDA
     try:
-        torch.compile(torch.square)(torch.ones(2, device=device))
+        with warnings.catch_warnings(action="ignore"):
+            torch.compile(torch.square)(torch.ones(2, device=device))
     except Exception as error:
         return " ".join(str(error).split())[:200] or type(error).__name__
     return ""
@@ -77,8 +76,7 @@ def forward() -> Callable[[Network, Tensor], Tensor]:
     straight = torch.compile(Network.straight, dynamic=False)
 
     def quiet(network: Network, image: Tensor) -> Tensor:
-        with warnings.catch_warnings():  # the compiler looks at gradients of images that a network made
-            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
+        with warnings.catch_warnings(action="ignore"):  # of the compiler's own doings
             return straight(network, image)
 
     return quiet
