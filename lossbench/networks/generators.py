@@ -49,8 +49,8 @@ class ToPixels(nn.Conv2d):
         if odd or x.device.type != "cpu":
             return super().forward(x)
         places = [F.pad(self.weight, (left, 1 - left, top, 1 - top)) for top in (0, 1) for left in (0, 1)]
-        bias = None if self.bias is None else self.bias.repeat_interleave(4)
-        return F.pixel_shuffle(F.conv2d(x, torch.stack(places, 1).flatten(0, 1), bias, stride=2), 2)
+        out = F.pixel_shuffle(F.conv2d(x, torch.stack(places, 1).flatten(0, 1), stride=2), 2)
+        return out if self.bias is None else out + self.bias[:, None, None]
 
 
 class Blur(nn.Module):
