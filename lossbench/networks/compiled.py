@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Container
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from lossbench.networks.network import Network
 from lossbench.settings import TrainSettings
 
 KINDS = 64  # of networks, sizes and precisions that one process compiles, before it runs them as they are
+TWICE = "compiled networks are differentiated once"
 WORTH = 1e13  # FLOP that a generator's forwards come to in a run: beyond it compiling pays, more than once
 
 
@@ -77,6 +79,25 @@ def forward() -> Callable[[Network, Tensor], Tensor]:
 
     def quiet(network: Network, image: Tensor) -> Tensor:
         with warnings.catch_warnings(action="ignore"):  # of the compiler's own doings
-            return straight(network, image)
+            return _differentiated_once(straight(network, image))
 
     return quiet
+
+
+class _Once(torch.autograd.Function):
+    """Lets a gradient through, and nobody go back through its making: compiled networks give something wrong there."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor) -> Tensor:
+        return image.view_as(image)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            raise RuntimeError(TWICE)
+        return gradients[0]
+
+
+def _differentiated_once(image: Tensor) -> Tensor:
+    once: Tensor = _Once.apply(image)
+    return once
