@@ -92,12 +92,14 @@ def evaluate(
 def cache(
     clear: Annotated[bool, Option("--clear", help="Remove everything from it. Running runs go on.")] = False,
 ) -> None:
-    """Show or clear the cache: decoded images, and what metrics' networks saw in images."""
+    """Show or clear the cache: decoded images, what metrics' networks saw in images, compiled networks."""
     from lossbench.data import cache
     from lossbench.metrics import features
+    from lossbench.networks import compiled
 
     if clear:
-        console.print(f"Freed {cache.clear() + features.clear():.1f} MB in {cache.place().parent}", soft_wrap=True)
+        freed = cache.clear() + features.clear() + compiled.clear()
+        console.print(f"Freed {freed:.1f} MB in {cache.place().parent}", soft_wrap=True)
         return
     entries = cache.entries()
     table = Table("images of", "n", "px", "MB", "last used", box=box.SIMPLE_HEAD)
@@ -111,3 +113,5 @@ def cache(
     if seen := features.kept():
         total = sum(path.stat().st_size for path in seen) / 1e6
         console.print(f"Features of {len(seen)} sets of images: {total:.1f} MB in {features.place()}", soft_wrap=True)
+    if kernels := compiled.kept():
+        console.print(f"Compiled networks: {kernels:.1f} MB in {compiled.place()}", soft_wrap=True)

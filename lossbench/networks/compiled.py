@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Container
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,10 +56,27 @@ def pays(network: Network, train: TrainSettings, size: int) -> bool:
     return torch.device(train.device).type == "cpu" and work > WORTH
 
 
+def place() -> Path:
+    """Return where kernels are kept: ``compiled`` in the cache."""
+    return cached("compiled")
+
+
+def kept() -> float:
+    """Return the megabytes of kernels that are kept."""
+    return sum(path.stat().st_size for path in place().rglob("*") if path.is_file()) / 1e6
+
+
+def clear() -> float:
+    """Forget all kernels; return the megabytes."""
+    freed = kept()
+    shutil.rmtree(place(), ignore_errors=True)
+    return freed
+
+
 @cache
 def refusal(device: str) -> str:
     """Compile something small; return why it cannot be done, or nothing."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cached("compiled")))  # later runs find what this one compiled
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(place()))  # later runs find what this one compiled
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no CUDA
     try:
         with warnings.catch_warnings(action="ignore"):

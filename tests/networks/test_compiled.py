@@ -122,6 +122,15 @@ def test_why_nothing_can_be_compiled_is_one_line(monkeypatch):
     assert compiled.refusal.__wrapped__("cpu") == "no C++ compiler"
 
 
+def test_kernels_are_shown_and_cleared(cache, lossbench):
+    assert "Compiled" not in lossbench("cache")[1]
+    (cache / "compiled" / "ab").mkdir(parents=True)
+    (cache / "compiled" / "ab" / "kernel.so").write_bytes(bytes(2_000_000))
+    assert f"Compiled networks: 2.0 MB in {cache / 'compiled'}\n" in lossbench("cache")[1]
+    assert lossbench("cache", "--clear")[1] == f"Freed 2.0 MB in {cache}\n"
+    assert not (cache / "compiled").exists()
+
+
 # The layers -------------------------------------------------------------------------------------------------------
 
 
