@@ -320,7 +320,7 @@ def speed() -> str:
                 ratios[4] = f"{one['less_memory'][name]:.2f}"
             rows.append([what, name, f"{seconds['median']:.2f}", *ratios])
         networks = f"{settings['model.generator']}, ngf {settings['model.ngf']}, {one['plugins']}"
-        medians = f"medians of {n} rounds and of memory of {processes} processes"
+        medians = f"medians of {n} rounds and of memory of {processes} process{'es' * (processes != 1)}"
         captions.append(f"{what}: {networks}; {medians}. {_machine(one['environment'])}")
     return "\n\n".join([markdown(rows), *captions])
 
