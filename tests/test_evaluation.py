@@ -298,7 +298,8 @@ def test_a_run_is_the_folder_of_its_translations(run, tmp_path):
     for name, image in zip(data.test_names["B"], data.test["B"], strict=True):
         cv2.imwrite(str(truth / name), image.permute(1, 2, 0).numpy()[..., ::-1])
     beside = measured(tmp_path / "fakes", truth, metrics=["l1"])["l1"]["value"]
-    assert beside == pytest.approx(read_record(run)["metrics"]["A2B"]["translation"]["l1"]["value"])
+    own = read_record(run)["metrics"]["A2B"]["translation"]["l1"]["value"]
+    assert beside == pytest.approx(own, rel=1e-5)  # in a batch of another size sums round otherwise, here of one value
 
 
 def test_measuring_writes_nothing_unless_it_is_to_be_recorded(run):
