@@ -65,6 +65,10 @@ class ResourceError(LossbenchError):
     """The machine has no more memory, space or files to give."""
 
 
+class DifferentiatedTwice(RuntimeError):
+    """A term went back through the backward of a network that does not allow it."""
+
+
 class Diverged(LossbenchError):
     """A loss or a gradient is no longer finite. Nothing was updated with it."""
 

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from lossbench import rng, terms
 from lossbench.adam import Adam
 from lossbench.data import Batches
-from lossbench.errors import Diverged, PluginError
-from lossbench.networks import TWICE, Networks
+from lossbench.errors import DifferentiatedTwice, Diverged, PluginError
+from lossbench.networks import Networks
 from lossbench.objective import Bound, Objective
 from lossbench.plan import Plan, plan
 from lossbench.pool import Pool
@@ -307,7 +307,7 @@ class Trainer:
 
     def uncompiled(self, error: PluginError) -> bool:
         """Let networks run as they are, if a term goes back through a backward, which compiled ones do not allow."""
-        if TWICE not in str(error.__cause__):
+        if not isinstance(error.__cause__, DifferentiatedTwice):
             return False
         for network in self.networks.named().values():
             network.to(memory_format=torch.contiguous_format).compiled = None

@@ -14,14 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossbench.errors import OptionError
+from lossbench.errors import DifferentiatedTwice, OptionError
 from lossbench.files import cached
 from lossbench.networks.build import Networks
 from lossbench.networks.network import Network
 from lossbench.settings import TrainSettings
 
 KINDS = 64  # of networks, sizes and precisions that one process compiles, before it runs them as they are
-TWICE = "compiled networks are differentiated once"
 WORTH = 1e13  # FLOP that a generator's forwards come to in a run: beyond it compiling pays, more than once
 
 
@@ -98,7 +97,8 @@ def forward() -> Callable[[Network, Tensor], Tensor]:
 
     def quiet(network: Network, image: Tensor) -> Tensor:
         with warnings.catch_warnings(action="ignore"):  # of the compiler's own doings
-            return _differentiated_once(straight(network, image))
+            out: Tensor = _Once.apply(straight(network, image))
+            return out
 
     return quiet
 
@@ -113,10 +113,5 @@ class _Once(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         if torch.is_grad_enabled():
-            raise RuntimeError(TWICE)
+            raise DifferentiatedTwice("a compiled network is differentiated once")
         return gradients[0]
-
-
-def _differentiated_once(image: Tensor) -> Tensor:
-    once: Tensor = _Once.apply(image)
-    return once

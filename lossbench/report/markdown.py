@@ -157,7 +157,7 @@ def _facts(answer: Answer) -> str:
 
 def _fenced(language: str, text: str) -> str:
     """Return a block that nothing in it can end."""
-    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
     return f"{fence}{language}\n{text}\n{fence}"
 
 

@@ -90,9 +90,9 @@ def compared(facts: Facts) -> str:
         again = sum(cell["again"] for cell in facts.report["cells"])
         twin = f", and {base} again with {plural(again, 'other seed')} as a check" if again else ""
         perfect = [gate.metric for gate in facts.gates if facts.report["metrics"][gate.metric].get("against") == "real"]
-        own_ = f" The unchanged input is perfect by {listed(perfect)}, which compares with it." if perfect else ""
+        ideal = f" The unchanged input is perfect by {listed(perfect)}, which compares with it." if perfect else ""
         change = "Of a change it says nothing: that takes a --baseline."
-        return f"Losses compared with {base}: {n}{twin}; {gates}.{own_} {change}"
+        return f"Losses compared with {base}: {n}{twin}; {gates}.{ideal} {change}"
     commits = [f" at {commit[:10]}" if (commit := commit_of(each)) else "" for each in (facts.report, facts.baseline)]
     if facts.exact is not None:
         expected = f"{n}; equal numbers are expected, to {facts.exact:g}"
