@@ -4,8 +4,8 @@
     python benchmarks/paired.py FACADES --steps 20 --out try.json
 
 FACADES holds ``train`` and ``val`` with photo left, label map right. Every number is over the images of ``val``, with
-a 95 % interval by bootstrap over them; of one training seed. Rows that are in the file are not trained again. Grids of
-translations go beside the runs.
+a 95 % interval by bootstrap over them; of one training seed. Rows that are in the file are not trained again. Six
+translations of each are kept with the numbers, for the pictures of the docs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from portraits import packed  # type: ignore[import-not-found]  # the script's own folder
 from skimage.color import rgb2gray, rgb2lab
 from torch import Tensor
 
 import lossbench
 from lossbench.files import write_json
-from lossbench.pictures import sample_grid
 from lossbench.record import environment
 from lossbench.translation import apply
 
@@ -46,6 +46,7 @@ GREEN = (0, 0, 85, 170, 255, 255, 255, 255, 170, 85, 0, 0)
 PALETTE = np.array([RISE, GREEN, RISE[::-1]], np.uint8).T  # the facade database's: MATLAB's jet(12)
 DRAWS = 1000
 SHOWN = 6
+PICTURES = {"B2A": "facades-photos", "A2B": "facades-labels"}
 
 
 def main() -> None:
@@ -67,9 +68,11 @@ def main() -> None:
         "train.batch": asked.batch, "train.steps": asked.steps, "train.seed": asked.seed, "train.device": asked.device,
         "train.every": asked.steps, "train.keep": 1,
     }  # fmt: skip
-    rows: dict[str, Any] = json.loads(asked.out.read_text("utf-8"))["rows"] if asked.out.exists() else {}
+    report: dict[str, Any] = {"schema": 1, "what": "facades", "rows": {}, "shown": {}}
+    if asked.out.exists():
+        report = json.loads(asked.out.read_text("utf-8"))
+    rows = report["rows"]
     for direction, names in (("B2A", TO_PHOTO), ("A2B", TO_LABEL)):
-        grid: dict[str, Tensor] = {}
         for name in names if asked.direction in (direction, "both") else ():
             key = f"{direction} {name}"
             folder = asked.runs / key.replace(" ", "-")
@@ -78,11 +81,15 @@ def main() -> None:
                 fake, truth = translated(run, direction), run.dataset.test[direction[-1]]
                 rows[key] = row(run, judged(direction, run, fake, truth))
                 rows |= baselines(direction, run, truth)
-                grid[name] = fake[:: len(fake) // SHOWN][:SHOWN]
-                write_json(asked.out, {"schema": 1, "what": "facades", "rows": rows})
+                picture = report["shown"].setdefault(PICTURES[direction], {"kind": "samples", "rows": {}})
+                picture["rows"][name] = some(fake)
+                write_json(asked.out, report)
                 print(key, {metric: round(value["value"], 4) for metric, value in rows[key]["metrics"].items()})
-        if grid:
-            sample_grid(asked.runs / f"{direction}.png", grid)
+
+
+def some(images: Tensor) -> str:
+    """Return some of the images, packed."""
+    return str(packed(images[:: len(images) // SHOWN][:SHOWN].permute(0, 2, 3, 1).numpy()))
 
 
 def trained(folder: Path, facades: Path, settings: Mapping[str, Any]) -> lossbench.Run:

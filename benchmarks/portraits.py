@@ -1,8 +1,9 @@
-"""Pictures of the docs from the reports of benches: the same images by every combination, and every seed as a dot.
+"""Pictures of the docs, drawn from the committed results.
 
-And the first picture of the README: test images of both directions, by one combination.
+Of the report of a bench the same images by every combination, and every seed as a dot; of one of them also the first
+picture of the README. Of any other result whatever it keeps under ``shown``: curves, samples, gradients, pushes.
 
-Each picture holds the hash of the report that it was drawn from, so that a test knows when it lags.
+Each picture holds the hash of what it was drawn from, so that a test knows when it lags.
 """
 
 from __future__ import annotations
@@ -11,16 +12,23 @@ import base64
 import hashlib
 import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from lossbench_plugins.observers import gradients, heatmaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
 
+from lossbench.pictures import loss_curves, sample_grid
 from lossbench.report.words import title
 
 ROOT = Path(__file__).parent.parent
@@ -32,32 +40,40 @@ MOST = 5  # images of a direction
 COLOURS = {"improved": "#1a7f37", "regressed": "#b35900"}
 
 
-def drawn() -> Iterator[tuple[Path, str]]:
-    """Yield each picture's place and the hash of what it shows."""
+def drawn() -> Iterator[tuple[Path, str, Callable[[Path], object]]]:
+    """Yield each picture's place, the hash of what it shows, and how to draw it."""
     for name in SHOWN:
         path = RESULTS / f"bench-{name}.json"
         if path.exists():
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-            yield IMAGES / f"bench-{name}.png", sha256
+            yield IMAGES / f"bench-{name}.png", sha256, partial(_report, path)
             if name == ITS[0]:
-                yield FIRST, sha256
+                yield FIRST, sha256, _first
+    for path in sorted(RESULTS.glob("*.json")):
+        for name, data in json.loads(path.read_text("utf-8")).get("shown", {}).items():
+            sha256 = hashlib.sha256(json.dumps(data).encode()).hexdigest()
+            yield IMAGES / f"{name}.png", sha256, partial(KINDS[data["kind"]], data)
 
 
 def lags(picture: Path, sha256: str) -> bool:
-    """Return whether a picture is not there, or one of another report."""
+    """Return whether a picture is not there, or one of another result."""
     if not picture.exists():
         return True
     with Image.open(picture) as found:
         return getattr(found, "text", {}).get("report") != sha256
 
 
-def draw(picture: Path, sha256: str) -> None:
-    """Draw what a picture shows."""
-    figure = _first() if picture == FIRST else _report(picture)
-    figure.savefig(picture, metadata={"Software": None, "report": sha256})
+def draw(picture: Path, sha256: str, write: Callable[[Path], object]) -> None:
+    """Write a picture, and into it what it shows."""
+    write(picture)
+    with Image.open(picture) as drawn:
+        drawn.load()
+    told = PngInfo()
+    told.add_text("report", sha256)
+    drawn.save(picture, pnginfo=told, optimize=True)
 
 
-def _first() -> Figure:
+def _first(picture: Path) -> None:
     """Draw test images of both directions: what came in, what came out, what is right."""
     name, combination = ITS
     report = json.loads((RESULTS / f"bench-{name}.json").read_text("utf-8"))
@@ -66,12 +82,12 @@ def _first() -> Figure:
         made = grid["columns"][combination]["images"]
         _images(axis, {"input": grid["input"], "translation": made, "truth": grid["truth"]})
         axis.set_title(f"{way.replace('2', ' to ')}, by {combination}", fontsize=9, loc="left")
-    return figure
+    figure.savefig(picture)
 
 
-def _report(picture: Path) -> Figure:
+def _report(path: Path, picture: Path) -> None:
     """Draw a report: left the images of its first direction, right every seed of its first primary metric."""
-    report = json.loads((RESULTS / f"{picture.stem}.json").read_text("utf-8"))
+    report = json.loads(path.read_text("utf-8"))
     name = report["primary"][0]
     grid = report["pictures"][name.partition("/")[0]]
     columns = {key: grid[key] for key in ("input", "truth") if grid[key]}
@@ -82,7 +98,7 @@ def _report(picture: Path) -> Figure:
     _images(left, columns)
     left.set_title("the same test images, the seed in the middle", fontsize=9, loc="left")
     _seeds(right, name, report["metrics"][name], len(columns) - rows)
-    return figure
+    figure.savefig(picture)
 
 
 def _images(axis: Axes, columns: Mapping[str, list[str]]) -> None:
@@ -121,3 +137,69 @@ def _seeds(axis: Axes, name: str, metric: Mapping[str, Any], above: int) -> None
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.set_title(f"{title(name, metric)}: a dot is a seed, the stroke the mean", fontsize=9, loc="left")
     axis.tick_params(labelsize=8)
+
+
+def packed(images: NDArray[np.uint8]) -> str:
+    """Return images [N, H, W, 3] side by side, as a data URI."""
+    buffer = BytesIO()
+    Image.fromarray(np.hstack(list(images))).save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def packed_push(push: Tensor) -> dict[str, Any]:
+    """Return gradients [N, 3, H, W] as halves of their largest."""
+    largest = float(push.abs().max()) or 1.0
+    halves = (push / largest).numpy().astype("<f2")
+    return {"largest": largest, "shape": list(push.shape), "halves": base64.b64encode(halves.tobytes()).decode()}
+
+
+def _unpacked(uri: str) -> Tensor:
+    """Return square images that lie side by side, uint8 [N, 3, H, H]."""
+    pixels = _pixels(uri)
+    return torch.from_numpy(np.stack(np.hsplit(pixels, pixels.shape[1] // pixels.shape[0]))).permute(0, 3, 1, 2)
+
+
+def _unpacked_push(push: Mapping[str, Any]) -> Tensor:
+    halves = np.frombuffer(base64.b64decode(push["halves"]), "<f2").astype(np.float32)
+    return torch.from_numpy(halves.reshape(push["shape"])) * float(push["largest"])
+
+
+def _losses(data: Mapping[str, Any], picture: Path) -> None:
+    """Draw a run's curves as the run itself does."""
+    terms = data["terms"]
+    lines = zip(data["steps"], zip(*terms.values(), strict=True), strict=True)
+    loss_curves(picture, [{"step": step, "weighted": dict(zip(terms, some, strict=True))} for step, some in lines])
+
+
+def _samples(data: Mapping[str, Any], picture: Path) -> None:
+    """Draw rows of images as a run's samples are."""
+    sample_grid(picture, {name: _unpacked(uri) for name, uri in data["rows"].items()})
+
+
+def _image(data: Mapping[str, Any], picture: Path) -> None:
+    """Write an image as it is."""
+    Image.fromarray(_pixels(data["image"])).save(picture)
+
+
+def _pushes(data: Mapping[str, Any], picture: Path) -> None:
+    """Draw where losses push; one alone has no share of anything."""
+    image = _unpacked(data["image"]).float() / 127.5 - 1
+    figure = heatmaps.draw(data["name"], image, {name: _unpacked_push(push) for name, push in data["pushes"].items()})
+    if len(data["pushes"]) == 1:
+        figure.axes[1].set_title(next(iter(data["pushes"])), fontsize=8)
+    figure.savefig(picture, dpi=70 if len(data["pushes"]) == 1 else 110, bbox_inches="tight")
+
+
+def _gradients(data: Mapping[str, Any], picture: Path) -> None:
+    """Draw norms over steps, or mean cosines, as the observer does."""
+    figure = {"norms": gradients.draw_norms, "cosines": gradients.draw_cosines}[data["what"]]
+    figure(gradients.by_image(data["lines"])).savefig(picture)
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
+    "losses": _losses,
+    "samples": _samples,
+    "image": _image,
+    "pushes": _pushes,
+    "gradients": _gradients,
+}

@@ -34,7 +34,7 @@ from lossbench.views import CRITIC_NAMES, MEANING
 
 ROOT = Path(__file__).parent.parent
 SIZE = 256  # px, whose defaults are shown
-PICTURE = ROOT / "docs" / "images" / "shapes.png"
+PICTURE = ROOT / "docs" / "images" / "translations.png"
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:

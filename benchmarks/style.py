@@ -5,7 +5,7 @@
 
 FACADES holds ``train`` and ``val`` with photos left. The style is painted here, from a seed: brush strokes along a
 current. Results are judged on the photos of ``val`` by the losses that trained them, which says whether training did
-what it should, not whether the pictures are good: look at the grid beside the run.
+what it should, not whether the pictures are good: look at those of the docs, which are drawn from the same file.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from paired import bootstrapped, mean  # type: ignore[import-not-found]  # the script's own folder
+from paired import bootstrapped, mean, some  # type: ignore[import-not-found]  # the script's own folder
+from portraits import packed  # type: ignore[import-not-found]  # the same
 from torch import Tensor
 
 import lossbench
 from lossbench.data import Folders, resized, to_tensor, write_image
 from lossbench.files import write_json
-from lossbench.pictures import sample_grid
 from lossbench.prepare import prepare
 from lossbench.run import go
 from lossbench.translation import apply
@@ -34,7 +34,6 @@ from lossbench.views import Once
 SIDE = 256  # px of the style
 COLOURS = np.array([[20, 40, 120], [240, 200, 60], [60, 110, 180], [15, 20, 60], [230, 230, 210]])
 STROKES = 1800
-SHOWN = 6
 
 
 def main() -> None:
@@ -58,9 +57,10 @@ def main() -> None:
     photos = run.dataset.test["A"]
     results = apply(run.networks.G["A2B"], photos, noise=False, seed=0)
     canvas = resized([painted()], asked.size).expand_as(photos)
-    shown = {"photo": photos[::17][:SHOWN], "result": results[::17][:SHOWN]}
-    sample_grid(asked.run / "grid.png", shown)
-    sample_grid(asked.run / "results.png", {"result": shown["result"]})  # the photos are not ours to publish
+    shown = {  # the photos are not ours to publish
+        "style": {"kind": "samples", "rows": {"result": some(results)}},
+        "style-source": {"kind": "image", "image": packed(painted()[None])},
+    }
     of_style, of_content = lossbench.load_loss("style", image=style), lossbench.load_loss("content")
     losses = {
         "style of results": each(lambda real, fake, once: of_style(fake=fake, once=once), photos, results),
@@ -76,7 +76,7 @@ def main() -> None:
     metrics |= {name: bootstrapped(ratio, {"of": losses[a], "to": losses[b]}) for name, (a, b) in ratios.items()}
     record = {key: run.record[key] for key in ("run_id", "config", "speed", "environment")}
     record["config"] = {**record["config"], "style.image": "painted", "data.dir": run.record["dataset"]["name"]}
-    write_json(asked.out, {"schema": 1, "what": "style", "metrics": metrics, **record})
+    write_json(asked.out, {"schema": 1, "what": "style", "metrics": metrics, **record, "shown": shown})
     for name, value in metrics.items():
         print(f"{name}: {value['value']:.4g} ({value['low']:.4g} to {value['high']:.4g})")
 

@@ -80,11 +80,11 @@ def main() -> None:
         stale.append("docs/report.schema.json")
         if "--check" not in sys.argv:
             schema.write_text(fresh, "utf-8")
-    for picture, sha256 in drawn():
+    for picture, sha256, write in drawn():
         if lags(picture, sha256):
             stale.append(picture.relative_to(ROOT).as_posix())
             if "--check" not in sys.argv:
-                draw(picture, sha256)
+                draw(picture, sha256, write)
     print("\n".join(f"{'stale' if '--check' in sys.argv else 'written'}: {page}" for page in stale) or "up to date")
     sys.exit(bool(stale) and "--check" in sys.argv)
 

@@ -69,18 +69,21 @@ class Gradients:
     def lossbench_run_end(self, run: Run) -> None:
         """Draw what was written."""
         lines = [json.loads(line) for line in self.path.read_text("utf-8").splitlines()]
-        by_image = {
-            name: [line for line in lines if line["image"] == name] for name in {line["image"]: 0 for line in lines}
-        }
-        if shown := {name: some for name, some in by_image.items() if any(len(line["norm"]) > 1 for line in some)}:
+        if shown := by_image(lines):
             draw_norms(shown).savefig(run.directory / "gradients.png", metadata={"Software": None})
             draw_cosines(shown).savefig(run.directory / "cosines.png", metadata={"Software": None})
 
 
-def draw_norms(by_image: Mapping[str, Sequence[Line]]) -> Figure:
+def by_image(lines: Sequence[Line]) -> dict[str, list[Line]]:
+    """Return the lines of each image that two terms or more act on."""
+    found = {name: [line for line in lines if line["image"] == name] for name in {line["image"]: 0 for line in lines}}
+    return {name: some for name, some in found.items() if any(len(line["norm"]) > 1 for line in some)}
+
+
+def draw_norms(shown: Mapping[str, Sequence[Line]]) -> Figure:
     """Draw norms over steps, a panel for each image."""
-    figure = Figure(figsize=(4.6 * len(by_image), 3.4), dpi=110, layout="constrained")
-    for axis, (name, lines) in zip(np.atleast_1d(figure.subplots(1, len(by_image))), by_image.items(), strict=True):
+    figure = Figure(figsize=(4.6 * len(shown), 3.4), dpi=110, layout="constrained")
+    for axis, (name, lines) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown.items(), strict=True):
         for label in _labels(lines):
             points = [(line["step"], line["norm"][label]) for line in lines if label in line["norm"]]
             steps, norms = zip(*((step, norm or np.nan) for step, norm in points), strict=True)  # a log has no 0
@@ -93,12 +96,12 @@ def draw_norms(by_image: Mapping[str, Sequence[Line]]) -> Figure:
     return figure
 
 
-def draw_cosines(by_image: Mapping[str, Sequence[Line]]) -> Figure:
+def draw_cosines(shown: Mapping[str, Sequence[Line]]) -> Figure:
     """Draw the mean cosine of each two terms, a matrix for each image."""
-    size = max(len(_labels(lines)) for lines in by_image.values())
+    size = max(len(_labels(lines)) for lines in shown.values())
     side = 1.6 + 0.75 * size
-    figure = Figure(figsize=(side * len(by_image), side), dpi=110, layout="constrained")
-    for axis, (name, lines) in zip(np.atleast_1d(figure.subplots(1, len(by_image))), by_image.items(), strict=True):
+    figure = Figure(figsize=(side * len(shown), side), dpi=110, layout="constrained")
+    for axis, (name, lines) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown.items(), strict=True):
         labels = _labels(lines)
         matrix = np.array([[_mean_cosine(lines, one, other) for other in labels] for one in labels])
         axis.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1)

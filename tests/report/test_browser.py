@@ -19,6 +19,7 @@ selenium = pytest.importorskip("selenium", reason="no selenium: pip install sele
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: pip install selenium")
 from selenium.webdriver.common.by import By  # noqa: E402  # after the look for selenium
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
@@ -256,7 +257,7 @@ def test_dark_is_what_the_system_says_until_somebody_chooses(browser, address):
     emulate(browser, "screen", "dark")
     dark = ground(browser)
     assert dark != light
-    assert toggle.text == "Light"
+    WebDriverWait(browser, 10).until(lambda _: toggle.text == "Light")  # told with the next frame
     toggle.click()
     assert ground(browser) == light
     toggle.click()
