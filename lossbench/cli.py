@@ -15,13 +15,13 @@ from lossbench.commands.benches import bench, report
 from lossbench.commands.images import cache, evaluate, translate
 from lossbench.commands.plugins import check, listed, new
 from lossbench.commands.pretrained import pretrained
-from lossbench.commands.training import replay, run, show
+from lossbench.commands.training import profile, replay, run, show
 from lossbench.commands.words import INTERRUPTED
 from lossbench.errors import LossbenchError, OptionError, printable, refusal
 from lossbench.screen import console
 
 BROKEN = 70  # a fault of lossbench or of a plugin, in any case none of what is compared
-COMMANDS = (run, bench, report, replay, check, new, translate, evaluate, cache, show)  # as --help shows them
+COMMANDS = (run, bench, report, profile, replay, check, new, translate, evaluate, cache, show)  # as --help shows them
 UsageError: Any = typer.BadParameter.__mro__[1]  # the parent of everything that is wrong with a command line
 
 app = typer.Typer(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -47,6 +48,14 @@ class TermsProgress(Progress):
         """Draw the bar and the line."""
         yield from super().get_renderables()
         yield Text(self.terms, style="dim")
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], object]]:
+    """Draw a bar that goes away in the end, and give what to call with how much is done, of how much."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 class Watch:
@@ -269,3 +278,47 @@ def unit_of(cell: Mapping[str, Any]) -> str:
 def shown_value(cell: Mapping[str, Any] | None) -> str:
     """Return a value as people read it."""
     return "-" if not cell or cell["value"] is None else f"{cell['value'] * cell['shown']:.4g}"
+
+
+def show_profile(found: Mapping[str, Any]) -> None:
+    """Print where a step's time and memory go, and what each loss costs."""
+    step, config, where = found["step"], found["config"], found["environment"]
+    (low, high), of = step["seconds"]["quartiles"], step["peak"]
+    lines = [
+        f"{config['recipe']} on {found['dataset']} at {config['data.size']} px, batch {config['train.batch']}, on "
+        f"{where['device']}, {where['threads']} thread{'s' * (where['threads'] > 1)}, "
+        f"torch {where['packages']['torch']}.",
+        f"A step takes {step['seconds']['median']:.3g} s (quartiles {low:.3g} to {high:.3g}, "
+        f"n {step['seconds']['n']}), {step['idle']:.0%} of it idle: {step['images_per_second']:.3g} images of each "
+        "domain a second.",
+        f"It computes {step['flop'] / 1e9:.3g} GFLOP, at {step['share_of_peak']:.0%} of the "
+        f"{of['flop_per_second'] / 1e9:.3g} GFLOP/s that a {of['of']} reaches here, and holds {step['mb']:.3g} MB "
+        "when it is fullest.",
+    ]
+    if found["compiled"]:
+        lines.append(f"Compiled: {', '.join(found['compiled'])}; GFLOP and MB are as if they were not.")
+    console.print("\n".join(lines), soft_wrap=True, highlight=False)
+    parts = _numbers("where it goes", "ms", "forward", "backward", "of the step", "GFLOP", "MB")
+    for part in found["parts"]:
+        times = (_ms(part[key]) for key in ("seconds", "forward", "backward"))
+        parts.add_row(part["name"], *times, f"{part['share']:.1%}", f"{part['flop'] / 1e9:.2f}", f"{part['mb']:.1f}")
+    console.print(parts)
+    costs = _numbers("what a loss costs", "ms", "quartiles", "of the step", "GFLOP", "MB")
+    for loss in found["losses"]:
+        between = " to ".join(map(_ms, loss["seconds"]["quartiles"]))
+        shared = f"{loss['share']['median']:.1%}", f"{loss['flop'] / 1e9:.2f}", f"{loss['mb']:.1f}"
+        costs.add_row(loss["name"], _ms(loss["seconds"]["median"]), between, *shared)
+    console.print(costs)
+    console.print(
+        "A loss costs the step with it less the step without it. What several losses need, the translation above all, "
+        "is in none of these rows.",
+        soft_wrap=True,
+    )
+
+
+def _numbers(first: str, *heads: str) -> Table:
+    return Table(first, *(Column(head, justify="right") for head in heads), box=box.SIMPLE_HEAD)
+
+
+def _ms(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1e3 * seconds:.1f}"

@@ -13,7 +13,7 @@ from typer import Argument, Option
 
 from lossbench import completion
 from lossbench.commands.words import words_of
-from lossbench.screen import console, named_columns, show_values
+from lossbench.screen import console, counted, named_columns, show_values
 
 
 def translate(
@@ -39,16 +39,12 @@ def translate(
     recipe: Annotated[str | None, Option(help="The run's recipe again, where it is a file you trust.")] = None,
 ) -> None:
     """Translate images with a run's generator, or another repository's."""
-    from rich.progress import Progress
-
     from lossbench.translation import translate
 
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("translating", total=None)
+    with counted("translating") as report:
         written = translate(
             run, images, out=out, direction=direction, size=size, keep_size=keep_size, tile=tile, overlap=overlap,
-            side_by_side=side_by_side, pairs=pairs, seed=seed, recipe=recipe,
-            report=lambda done, total: progress.update(task, completed=done, total=total),
+            side_by_side=side_by_side, pairs=pairs, seed=seed, recipe=recipe, report=report,
         )  # fmt: skip
     console.print(f"{len(written)} image{'s' * (len(written) != 1)} in {out}", soft_wrap=True)
 

@@ -1,8 +1,9 @@
-"""Training: run, replay, show."""
+"""Training: run, profile, replay, show."""
 
 from __future__ import annotations
 
 import sys
+from json import dumps
 from math import isfinite
 from pathlib import Path
 from typing import Annotated
@@ -13,30 +14,37 @@ from rich.table import Table
 from typer import Argument, Option
 
 from lossbench import completion
-from lossbench.commands.words import INTERRUPTED, SET_HELP, settings_of, words_of
+from lossbench.commands.words import (
+    INTERRUPTED,
+    Assign,
+    Batch,
+    ConfigFile,
+    Data,
+    Device,
+    Plugins,
+    Precision,
+    Preset,
+    RecipeName,
+    Size,
+    Strategy,
+    settings_of,
+    words_of,
+)  # fmt: skip
 from lossbench.errors import Interrupted
 from lossbench.screen import Watch, console, show_record
 
 
 def run(
-    plugins: Annotated[
-        list[str] | None,
-        Option(help="Losses in order, by name or file: cycle,idt,./tv.py.", autocompletion=completion.losses),
-    ] = None,
-    data: Annotated[
-        str | None,
-        Option(help="A folder with trainA trainB testA testB, or with train test of pairs; or a built-in set."),
-    ] = None,
+    plugins: Plugins = None,
+    data: Data = None,
     paired_test: Annotated[bool, Option("--paired-test", help="testA and testB are pairs by file name.")] = False,
     skip_bad: Annotated[bool, Option("--skip-bad", help="Go on without images that cannot be used.")] = False,
-    recipe: Annotated[
-        str | None, Option(help="What is trained. (default: cyclegan)", autocompletion=completion.recipes)
-    ] = None,
-    preset: Annotated[str | None, Option(help="Weights as in junyanz or mmagic.")] = None,
+    recipe: RecipeName = None,
+    preset: Preset = None,
     direction: Annotated[str | None, Option(help="A2B or B2A (AtoB, BtoA), where a recipe has one.")] = None,
-    size: Annotated[int | None, Option(help="Image side in px.")] = None,
+    size: Size = None,
     load_size: Annotated[int | None, Option(help="Side that crops are cut from, px.")] = None,
-    batch: Annotated[int | None, Option(help="Images of each domain per step.")] = None,
+    batch: Batch = None,
     steps: Annotated[int | None, Option(help="Length of the run in steps ...")] = None,
     epochs: Annotated[int | None, Option(help="... or in passes over the larger domain.")] = None,
     every: Annotated[int | None, Option(help="Steps between sample grids and saved weights.")] = None,
@@ -53,13 +61,11 @@ def run(
         list[str] | None,
         Option("--require", help="Metrics without which nothing is trained.", autocompletion=completion.metrics),
     ] = None,
-    device: Annotated[str | None, Option(help="cpu, cuda, cuda:1, mps.")] = None,
-    precision: Annotated[str | None, Option(help="Of the networks: float32, float64, bf16.")] = None,
-    strategy: Annotated[str | None, Option(help="Least memory or fewest kernels: auto, component, fused.")] = None,
-    assign: Annotated[
-        list[str] | None, Option("--set", metavar="KEY=VALUE", help=SET_HELP, autocompletion=completion.keys)
-    ] = None,
-    config: Annotated[Path | None, Option(help="A TOML file of options.")] = None,
+    device: Device = None,
+    precision: Precision = None,
+    strategy: Strategy = None,
+    assign: Assign = None,
+    config: ConfigFile = None,
     out: Annotated[Path | None, Option(help="The run's directory, new or empty. (default: one under runs/)")] = None,
     resume: Annotated[Path | None, Option(help="Go on with the run in this directory; needs nothing else.")] = None,
     print_config: Annotated[bool, Option("--print-config", help="Show every option, resolved, and leave.")] = False,
@@ -102,6 +108,40 @@ def run(
         console.print(f"{saved}. Go on with: lossbench run --resume {prepared.directory}", soft_wrap=True)
         sys.exit(getattr(stop, "exit_code", INTERRUPTED))
     show_record(prepared.record, prepared.directory, objective=False)
+
+
+def profile(
+    plugins: Plugins = None,
+    data: Data = None,
+    recipe: RecipeName = None,
+    preset: Preset = None,
+    size: Size = None,
+    batch: Batch = None,
+    device: Device = None,
+    precision: Precision = None,
+    strategy: Strategy = None,
+    assign: Assign = None,
+    config: ConfigFile = None,
+    rounds: Annotated[int, Option(min=2, help="Steps that are timed, with and without each loss.")] = 10,
+    json: Annotated[bool, Option("--json", help="As JSON, with config and versions.")] = False,
+) -> None:
+    """Say where a step's time and memory go, and what each loss costs. Trains a few steps, leaves nothing."""
+    from lossbench.prepare import prepare
+    from lossbench.profiling import profile
+    from lossbench.screen import counted, show_profile
+
+    flags = {
+        "data.dir": data, "data.size": size, "train.batch": batch, "train.device": device,
+        "train.precision": precision, "train.strategy": strategy,
+    }  # fmt: skip
+    losses = ",".join(plugins) if plugins else None
+    settings = settings_of(flags, assign)
+    with counted("measuring") as report:
+        found = profile(prepare(losses, recipe=recipe, preset=preset, settings=settings, config=config), rounds, report)
+    if json:
+        print(dumps(found, indent=1))
+    else:
+        show_profile(found)
 
 
 def replay(

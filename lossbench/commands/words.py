@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+from typer import Option
+
+from lossbench import completion
 from lossbench.errors import OptionError
 
 INTERRUPTED = 130  # by ctrl-C, as shells count
 SET_HELP = "Any option, such as tv.power=2 or cycle.weight.A2B=5; again for more."
+
+# Flags of whatever trains
+Plugins = Annotated[
+    list[str] | None,
+    Option(help="Losses in order, by name or file: cycle,idt,./tv.py.", autocompletion=completion.losses),
+]
+Data = Annotated[
+    str | None, Option(help="A folder with trainA trainB testA testB, or with train test of pairs; or a built-in set.")
+]
+RecipeName = Annotated[
+    str | None, Option("--recipe", help="What is trained. (default: cyclegan)", autocompletion=completion.recipes)
+]
+Preset = Annotated[str | None, Option(help="Weights as in junyanz or mmagic.")]
+Size = Annotated[int | None, Option(help="Image side in px.")]
+Batch = Annotated[int | None, Option(help="Images of each domain per step.")]
+Device = Annotated[str | None, Option(help="cpu, cuda, cuda:1, mps.")]
+Precision = Annotated[str | None, Option(help="Of the networks: float32, float64, bf16.")]
+Strategy = Annotated[str | None, Option(help="Least memory or fewest kernels: auto, component, fused.")]
+Assign = Annotated[
+    list[str] | None, Option("--set", metavar="KEY=VALUE", help=SET_HELP, autocompletion=completion.keys)
+]
+ConfigFile = Annotated[Path | None, Option(help="A TOML file of options.")]
 
 
 def settings_of(flags: Mapping[str, Any], assign: Iterable[str] | None) -> dict[str, Any]:
