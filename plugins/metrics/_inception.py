@@ -12,6 +12,7 @@ from io import BytesIO
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lossbench import pretrained
 from lossbench.metrics import Space
@@ -37,8 +38,17 @@ def clean(images: Tensor) -> Tensor:
 
 def build(resize: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
     """Return the network up to its classes: uint8 [B, 3, H, W] -> [B, 2048]."""
-    layers = network().to(device)
-    return lambda images: layers((resize(images.float()) - 128) / 128)
+    layers = folded(network()).to(device).to(memory_format=torch.channels_last)
+    return lambda images: layers(((resize(images.float()) - 128) / 128).to(memory_format=torch.channels_last))
+
+
+def folded(layers: nn.Module) -> nn.Module:
+    """Put every norm into the convolution before it: fewer passes over memory, the same features but for rounding."""
+    for module in layers.modules():
+        convolution, norm = getattr(module, "conv", None), getattr(module, "bn", None)
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            module.conv, module.bn = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+    return layers
 
 
 def network() -> nn.Module:

@@ -21,7 +21,7 @@ CONVOLUTIONS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_projec
 def build(device: torch.device) -> Callable[[Tensor], Tensor]:
     """Return the network up to its classifier: uint8 [B, 3, H, W] -> [B, 1280]."""
     tensors = {name: tensor.to(device) for name, tensor in pretrained("efficientnet-lite0").items()}
-    return lambda images: seen(tensors, standardised(images))
+    return lambda images: seen(tensors, standardised(images).to(memory_format=torch.channels_last))
 
 
 def standardised(images: Tensor) -> Tensor:  # uint8 [B, 3, H, W] -> [B, 3, 224, 224]
@@ -50,15 +50,16 @@ def block(tensors: Mapping[str, Tensor], x: Tensor, name: str, stride: int) -> T
 
 
 def layer(tensors: Mapping[str, Tensor], x: Tensor, convolution: str, norm: str, stride: int = 1) -> Tensor:
-    """Convolve and normalise; of an uneven border the larger part is right and below, as TensorFlow has it."""
+    """Convolve, the norm folded in; of an uneven border the larger part is right and below, as TensorFlow has it."""
     weight = tensors[f"{convolution}.weight"]
     border = max((-(-x.shape[-1] // stride) - 1) * stride + weight.shape[-1] - x.shape[-1], 0)
     x = F.pad(x, (border // 2, border - border // 2) * 2)
-    x = F.conv2d(x, weight, stride=stride, groups=x.shape[1] // weight.shape[1])
     mean, variance, scale, shift = (
         tensors[f"{norm}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
     )
-    return F.batch_norm(x, mean, variance, scale, shift, eps=1e-3)
+    factor = scale * (variance + 1e-3).rsqrt()
+    weight = weight * factor.view(-1, 1, 1, 1)
+    return F.conv2d(x, weight, shift - mean * factor, stride=stride, groups=x.shape[1] // weight.shape[1])
 
 
 SPACE = Space("efficientnet-lite0", PREPROCESSING, build)

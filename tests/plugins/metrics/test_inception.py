@@ -1,4 +1,4 @@
-"""The Inception that four metrics share: torch-fidelity's to the bit, and images brought to it as Pillow does."""
+"""The Inception that four metrics share: torch-fidelity's but for rounding, and images brought to it as Pillow does."""
 
 from __future__ import annotations
 
@@ -17,15 +17,26 @@ from tests.plugins.metrics.conftest import measured, smooth
 FOUR = ("fid", "fid_clean", "kid", "kid_clean")
 
 
-def test_features_are_torch_fidelitys_to_the_bit(real_weights, official, sets):
+def test_the_network_is_torch_fidelitys_to_the_bit_and_its_norms_are_folded_in_but_for_rounding(
+    real_weights, official, sets
+):
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     path = official(real_weights("fid-inception"))
     theirs = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=path)
-    ours = TENSORFLOW.build(torch.device("cpu"))
+    unfolded, ours = _inception.network(), TENSORFLOW.build(torch.device("cpu"))
     for image in sets[0][:4]:  # of four sizes
         with torch.no_grad():
-            torch.testing.assert_close(ours(image[None]), theirs(image[None])[0], rtol=0, atol=0)
+            expected = theirs(image[None])[0]
+            found = unfolded((tensorflows(image[None].float()) - 128) / 128)
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+            torch.testing.assert_close(ours(image[None]), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_no_norm_is_left(real_weights):
+    real_weights("fid-inception")
+    network = _inception.folded(_inception.network())
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
 
 
 def test_nobodys_draws_are_shifted(real_weights):
