@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -36,6 +37,7 @@ app.add_typer(pretrained, name="weights")
 
 def main() -> None:
     """Run the command line. What the user can mend is one line and exit code 2."""
+    console.quiet = _follows()
     try:
         _check_words(sys.argv[1:])
         code = app(prog_name="lossbench", standalone_mode=False)
@@ -57,7 +59,13 @@ def main() -> None:
         else:
             print_exc()
             code = BROKEN
-    sys.exit(code)
+    sys.exit(0 if _follows() else code)  # the leader notices who is gone, and ends as it should
+
+
+def _follows() -> bool:
+    """Return whether another process of the same run writes, prints and has the exit code."""
+    rank = os.environ.get("RANK" if "TORCHELASTIC_RUN_ID" in os.environ else "LOCAL_RANK", "0")
+    return "LOCAL_RANK" in os.environ and rank != "0"
 
 
 def _complain(message: str, code: int, files: Iterable[str] = ()) -> int:

@@ -65,6 +65,10 @@ class ResourceError(LossbenchError):
     """The machine has no more memory, space or files to give."""
 
 
+class Left(ResourceError):
+    """Another process of the same run is gone."""
+
+
 class DifferentiatedTwice(RuntimeError):
     """A term went back through the backward of a network that does not allow it."""
 

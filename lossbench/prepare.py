@@ -11,6 +11,7 @@ from typing import Any, ParamSpec
 import pluggy
 import torch
 
+from lossbench import devices
 from lossbench.config import DEFAULT_RECIPE, Config, configure, overlaid, read_toml
 from lossbench.data import VARIANTS, Batches, Dataset, Folders, Shapes, Source
 from lossbench.errors import OptionError
@@ -93,6 +94,7 @@ def _ready(settle: Callable[P, Settled]) -> Callable[P, Run]:
     def prepare(*args: P.args, **kwargs: P.kwargs) -> Run:
         """Settle a run, and build its networks."""
         settled = settle(*args, **kwargs)
+        devices.take(settled.config.train)
         config, objective, images = settled.config, settled.objective, settled.dataset.train
         seed, data = config.train.seed, config.data
         networks = build(config.recipe, config.model, objective.judged, seed)
@@ -186,4 +188,5 @@ def _counted(config: Config, dataset: Dataset) -> TrainSettings:
             f"train.batch={train.batch} is more than the {longest} training images. Use a smaller --batch."
         )
     steps = train.epochs * -(-longest // train.batch) if train.epochs else train.steps
-    return train.model_copy(update={"steps": steps, "epochs": None, "every": train.every or max(1, steps // 4)})
+    every = train.every or max(1, steps // 4)
+    return train.model_copy(update={"steps": steps, "epochs": None, "every": every, "devices": devices.count(train)})

@@ -17,7 +17,7 @@ from lossbench.outcome import opening
 from lossbench.prepare import Run, prepare
 from lossbench.record import LOG, left, own_samples, read_record, whole_lines
 
-FREE = ("train.steps", "train.every", "train.keep", "train.device", "data.dir")  # what may change
+FREE = ("train.steps", "train.every", "train.keep", "train.device", "train.devices", "data.dir")  # what may change
 
 
 def reopen(
@@ -139,7 +139,8 @@ def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _machine(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the last bits of a run depend on."""
-    return flat({key: record["environment"][key] for key in ("cpu", "threads", "device", "packages")})
+    devices = {"devices": record["config"].get("train.devices")}
+    return flat({key: record["environment"][key] for key in ("cpu", "threads", "device", "packages")} | devices)
 
 
 def _refused(directory: Path, changed: Sequence[str]) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lossbench.checkpoint import check_plain, save_snapshot, save_weights
+from lossbench.devices import Alone, join
 from lossbench.divergence import write_bundle
-from lossbench.errors import Diverged, Interrupted, LossbenchError, ResourceError, RunError, refusal
+from lossbench.errors import Diverged, Interrupted, Left, LossbenchError, ResourceError, RunError, refusal
 from lossbench.files import create, free_directory, held, write_bytes, write_json
 from lossbench.hookspecs import Term, Weight
 from lossbench.observers import built, given
@@ -82,6 +83,9 @@ def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()
     guards = [*map(built, run.config.observed), *map(given, observers)]
     for guard in reversed(guards):  # pluggy calls the last first
         run.hooks.register(guard)
+    group = join(run.config.train)
+    if group.rank:
+        return _follow(run, group)
     run.directory = Path(out) if out else free_directory(Path("runs") / _title(run))
     with held(run.directory):
         run.record = opening(run)
@@ -89,6 +93,7 @@ def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()
             run.record |= rejoin(run)
         else:
             create(run.directory)
+        run.trainer.join(group)
         run.record["observers"] = [guard.facts for guard in guards]
         write_json(run.directory / "run.json", run.record)
         write_bytes(run.directory / "config.toml", run.config.toml().encode())
@@ -100,6 +105,17 @@ def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()
             if guards:  # what they left at the end, and whether they could; the rest is written
                 with suppress(LossbenchError, OSError):
                     _write_record(run)
+    return run
+
+
+def _follow(run: Run, group: Alone) -> Run:
+    """Train beside the leader, who writes."""
+    run.trainer.join(group)
+    with suppress(Left, Diverged), _asked_to_stop() as signals:  # which the leader tells
+        for step in range(run.trainer.done + 1, run.config.train.steps + 1):
+            run.trainer.step(step)
+            if group.any(bool(signals)):
+                break
     return run
 
 
@@ -134,14 +150,15 @@ def _train(run: Run, seconds: list[float]) -> None:
                 began = time.perf_counter()
                 run.trainer.step(step)
                 seconds.append(time.perf_counter() - began)
+                stopped = run.trainer.group.any(bool(signals))
                 if due := _due(run):
                     _show(run)
-                if due or signals or time.monotonic() - saved > SNAPSHOT_SECONDS:
+                if due or stopped or time.monotonic() - saved > SNAPSHOT_SECONDS:
                     log.sync()
                     _snapshot(run)
                     saved = time.monotonic()
-                if signals:
-                    raise Interrupted(signals[0], saved=True)
+                if stopped:
+                    raise Interrupted([*signals, signal.SIGTERM][0], saved=True)
     finally:
         log.close()
 

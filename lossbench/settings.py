@@ -29,6 +29,9 @@ class TrainSettings(Section):
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second beta")
     constant: float = Field(0.5, ge=0, le=1, description="share of the run before the learning rate falls to 0")
     device: str = Field("cpu", description="cpu, cuda, cuda:1, mps")
+    devices: int = Field(
+        1, ge=1, description="of that kind, that share each batch; torchrun's, where it starts the run"
+    )
     conditional: bool | None = Field(
         None, description="whether the discriminator is shown the source beside the image; as the recipe says"
     )

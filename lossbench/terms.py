@@ -17,7 +17,7 @@ from lossbench.views import Views
 
 
 def call(
-    bound: Bound, views: Views, *, seed: int, step: int, device: torch.device, lower: torch.dtype | None
+    bound: Bound, views: Views, *, seed: object, step: int, device: torch.device, lower: torch.dtype | None
 ) -> dict[str, Tensor]:
     """Return a term's parts by label, computed in ``lower`` precision if its plugin opted in.
 
@@ -46,7 +46,7 @@ def call(
     return parts(bound, result)
 
 
-def given(bound: Bound, views: Views, *, seed: int, step: int, device: torch.device) -> dict[str, Any]:
+def given(bound: Bound, views: Views, *, seed: object, step: int, device: torch.device) -> dict[str, Any]:
     """Return what a term asks for, by name."""
     asked = {name: views[name] for name in bound.needs if name != "rng"}
     if "rng" in bound.needs:

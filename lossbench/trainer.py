@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from lossbench import rng, terms
 from lossbench.adam import Adam
 from lossbench.data import Batches
+from lossbench.devices import Alone
 from lossbench.errors import DifferentiatedTwice, Diverged, PluginError
 from lossbench.networks import Networks
 from lossbench.objective import Bound, Objective
@@ -67,6 +68,7 @@ class Trainer:
         self.pools = {direction: Pool(pool.size) for direction in networks.D}
         self.plans: dict[tuple[Bound, ...], Plan] = {}
         self.checked: set[Bound] = set()
+        self.group = Alone()
         self.weights = {bound.label: torch.ones((), device=self.device, dtype=self.dtype) for bound in objective.terms}
         self.waited = 0.0  # seconds for images
         self.complete_lazy_modules()
@@ -81,6 +83,11 @@ class Trainer:
         }
         betas = (settings.beta1, settings.beta2)
         self.optimisers = [Adam(some, betas) for some in self.parameters.values() if some]
+
+    def join(self, group: Alone) -> None:
+        """Share batches with other processes, from the leader's state on."""
+        self.group = group
+        self.load(group.leaders(self.state()))
 
     # One step ---------------------------------------------------------------------------------------------------
 
@@ -119,10 +126,12 @@ class Trainer:
         for direction, judges in how.critics.items():
             with torch.no_grad():
                 seen_fake, seen_real = views[direction]["seen_fake"], views[direction]["seen_real"]
-            pooled = self.pools[direction].exchange(seen_fake, rng.stream(self.seed, step, "pool", direction))
-            seen = {direction: self.look_critically(step, direction, pooled, seen_real)}
+            every = self.group.whole(seen_fake)
+            pooled = self.pools[direction].exchange(every, rng.stream(self.seed, step, "pool", direction))
+            seen = {direction: self.look_critically(step, direction, self.group.own(pooled), seen_real)}
             values |= self.backward(step, judges, seen, only)
-        return values
+        means = self.group.means([*values.values()], [*chain(*self.parameters.values())])
+        return dict(zip(values, means, strict=True))
 
     def backward(
         self, step: int, together: Sequence[Bound], views: Mapping[str, Views], only: str | None
@@ -243,7 +252,8 @@ class Trainer:
     def batch(self, step: int) -> dict[str, Tensor]:
         """Return the images of a step by domain."""
         began = time.perf_counter()
-        batch = {domain: images.to(self.device, self.dtype) for domain, images in self.batches[step - 1].items()}
+        images = {domain: self.group.own(some) for domain, some in self.batches[step - 1].items()}
+        batch = {domain: some.to(self.device, self.dtype) for domain, some in images.items()}
         self.waited += time.perf_counter() - began
         return batch
 
@@ -271,12 +281,12 @@ class Trainer:
 
     def within(self, step: int, where: str) -> Any:
         """Return what a view is computed within: dropout draws from a stream of its own."""
-        return partial(rng.isolated, self.seed, step, where) if self.draws else lambda name: nullcontext()
+        return partial(rng.isolated, self.own_seed, step, where) if self.draws else lambda name: nullcontext()
 
     def evaluate(self, bound: Bound, views: Views, step: int) -> dict[str, Tensor]:
         """Call a term; return its parts by label."""
         lower = torch.bfloat16 if self.settings.precision == "bf16" else None
-        return terms.call(bound, views, seed=self.seed, step=step, device=self.device, lower=lower)
+        return terms.call(bound, views, seed=self.own_seed, step=step, device=self.device, lower=lower)
 
     # Odds and ends ----------------------------------------------------------------------------------------------
 
@@ -291,6 +301,11 @@ class Trainer:
     def fuses(self) -> bool:
         """Whether large batches count for more than memory."""
         return self.settings.strategy == "fused" or (self.settings.strategy == "auto" and self.device.type == "cuda")
+
+    @property
+    def own_seed(self) -> object:
+        """Return the seed of what is drawn for this process's images alone."""
+        return f"{self.seed}/{self.group.rank}" if self.group.rank else self.seed
 
     def progress(self, step: int) -> float:
         """Return how much of the run lies before this step."""

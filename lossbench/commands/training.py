@@ -62,6 +62,7 @@ def run(
         Option("--require", help="Metrics without which nothing is trained.", autocompletion=completion.metrics),
     ] = None,
     device: Device = None,
+    devices: Annotated[int | None, Option(min=1, help="How many share each batch, a process for each.")] = None,
     precision: Precision = None,
     strategy: Strategy = None,
     assign: Assign = None,
@@ -81,7 +82,7 @@ def run(
         "data.direction": direction,
         "data.skip_bad": skip_bad or None,
         "train.batch": batch, "train.steps": steps, "train.epochs": epochs, "train.every": every, "train.seed": seed,
-        "train.device": device, "train.precision": precision, "train.strategy": strategy,
+        "train.device": device, "train.devices": devices, "train.precision": precision, "train.strategy": strategy,
     }  # fmt: skip
     settings = settings_of(flags, assign)
     losses, observers, measured = (",".join(words) if words else None for words in (plugins, observe, metrics))
@@ -107,7 +108,8 @@ def run(
         saved = f"Saved after step {prepared.trainer.done}" if kept else "Stopped"
         console.print(f"{saved}. Go on with: lossbench run --resume {prepared.directory}", soft_wrap=True)
         sys.exit(getattr(stop, "exit_code", INTERRUPTED))
-    show_record(prepared.record, prepared.directory, objective=False)
+    if not prepared.trainer.group.rank:
+        show_record(prepared.record, prepared.directory, objective=False)
 
 
 def profile(
