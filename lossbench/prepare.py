@@ -81,6 +81,7 @@ def settle(
     settled = configure(words, losses or {}, recipe, preset, given, source, watching, measured)
     check(settled.recipe, settled.model, settled.data.size)
     check_device(settled.train.device)
+    _check_precision(settled.train)
     dataset = source.dataset(settled.data.size, settled.data.load_size)
     settled = replace(settled, train=_counted(settled, dataset))
     seed = settled.train.seed
@@ -166,6 +167,11 @@ def _check_replaced(config: Config, objective: Objective, given: Mapping[str, An
         name = config.adversary.plugin.origin.name
         if useless := [key for key in given if key.startswith(f"{name}.")]:
             raise OptionError(f"{useless[0]} is set, but a chosen loss takes the place of {name}. Drop the setting.")
+
+
+def _check_precision(train: TrainSettings) -> None:
+    if train.precision == "tf32" and torch.device(train.device).type != "cuda":
+        raise OptionError(f"train.precision=tf32 is for --device cuda. Use --precision float32 on {train.device}.")
 
 
 def check_device(name: str) -> None:

@@ -35,8 +35,8 @@ class TrainSettings(Section):
     conditional: bool | None = Field(
         None, description="whether the discriminator is shown the source beside the image; as the recipe says"
     )
-    precision: Literal["float32", "float64", "bf16"] = Field(
-        "float32", description="of the networks; losses stay float32 unless they opt in"
+    precision: Literal["float32", "tf32", "float64", "bf16"] = Field(
+        "float32", description="of the networks; losses stay float32 unless they opt in; tf32, on CUDA, is of all"
     )
     strategy: Literal["auto", "component", "fused"] = Field(
         "auto", description="least memory, or fewest kernels; auto takes fused on CUDA"

@@ -2,7 +2,7 @@
 
     step:       values = gradients(); guard(values); every optimiser steps, or none
     gradients:  views of each direction; freeze D; backward per component;
-                unfreeze D; pool(seen_fake), seen_real; backward per D
+                unfreeze D; pool(seen_fake), seen_real; backward per D; means over devices
     backward:   terms once; watchers; sum in order; backward; forget graphs
 
 Randomness is a function of (seed, step, consumer), and what a step does to pools and buffers counts once the step is
@@ -34,6 +34,7 @@ from lossbench.networks import Networks
 from lossbench.objective import Bound, Objective
 from lossbench.plan import Plan, plan
 from lossbench.pool import Pool
+from lossbench.precision import tf32
 from lossbench.settings import PoolSettings, TrainSettings
 from lossbench.views import CRITIC, Once, Views
 
@@ -116,7 +117,13 @@ class Trainer:
             optimiser.zero_grad()
         for bound in active:
             self.weights[bound.label].fill_(bound.factor_at(self.progress(step)))
-        how = self.plan(tuple(active))
+        with tf32(self.device, self.settings.precision == "tf32"):
+            values = self.computed(step, self.plan(tuple(active)), only)
+        means = self.group.means([*values.values()], [*chain(*self.parameters.values())])
+        return dict(zip(values, means, strict=True))
+
+    def computed(self, step: int, how: Plan, only: str | None) -> dict[str, Tensor]:
+        """Go through a plan, the generators' side first."""
         views = self.look(step, how)
         values: dict[str, Tensor] = {}
         self.freeze_discriminators(True)
@@ -130,8 +137,7 @@ class Trainer:
             pooled = self.pools[direction].exchange(every, rng.stream(self.seed, step, "pool", direction))
             seen = {direction: self.look_critically(step, direction, self.group.own(pooled), seen_real)}
             values |= self.backward(step, judges, seen, only)
-        means = self.group.means([*values.values()], [*chain(*self.parameters.values())])
-        return dict(zip(values, means, strict=True))
+        return values
 
     def backward(
         self, step: int, together: Sequence[Bound], views: Mapping[str, Views], only: str | None

@@ -26,6 +26,7 @@ from lossbench.foreign import SIZE, SUFFIX, read_generator
 from lossbench.hookspecs import Recipe
 from lossbench.networks import Network, build
 from lossbench.options import validated
+from lossbench.precision import tf32
 from lossbench.record import read_record
 from lossbench.registry import is_file, load
 from lossbench.settings import DataSettings, TrainSettings
@@ -50,7 +51,7 @@ def apply(
     alone = network.counts or (noise and network.draws)
     network.train(noise)
     fakes = []
-    with torch.no_grad():
+    with torch.no_grad(), tf32(parameter.device):
         for some in images.split(1 if alone else BATCH):
             with rng.isolated(seed, "translate", hashlib.sha256(some.numpy().tobytes()).hexdigest()):
                 fakes.append(to_uint8((forward or network)(to_tensor(some).to(parameter))))

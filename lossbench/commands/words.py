@@ -29,7 +29,7 @@ Preset = Annotated[str | None, Option(help="Weights as in junyanz or mmagic.")]
 Size = Annotated[int | None, Option(help="Image side in px.")]
 Batch = Annotated[int | None, Option(help="Images of each domain per step.")]
 Device = Annotated[str | None, Option(help="cpu, cuda, cuda:1, mps.")]
-Precision = Annotated[str | None, Option(help="Of the networks: float32, float64, bf16.")]
+Precision = Annotated[str | None, Option(help="Of the networks: float32, tf32, float64, bf16.")]
 Strategy = Annotated[str | None, Option(help="Least memory or fewest kernels: auto, component, fused.")]
 Assign = Annotated[
     list[str] | None, Option("--set", metavar="KEY=VALUE", help=SET_HELP, autocompletion=completion.keys)
