@@ -196,10 +196,29 @@ def _gradients(data: Mapping[str, Any], picture: Path) -> None:
     figure(gradients.by_image(data["lines"])).savefig(picture)
 
 
+def _growth(data: Mapping[str, Any], picture: Path) -> None:
+    """Draw seconds over sizes, both as logarithms, and beside them what growth in proportion would be."""
+    rows = data["rows"]
+    figure = Figure(figsize=(3.1 * len(rows), 2.8), dpi=110, layout="constrained")
+    for axis, row in zip(figure.subplots(1, len(rows)), rows, strict=True):
+        sizes, seconds = np.array(row["sizes"]), np.array(row["seconds"])
+        axis.loglog(sizes, seconds[-1] * sizes / sizes[-1], color="#57606a", linewidth=1, linestyle=":")
+        axis.loglog(sizes, seconds, "o-", color="C0", linewidth=1.3, markersize=4)
+        axis.set_title(f"{row['name']}: slope {row['slope']:.2f}", fontsize=9)
+        axis.set_xlabel(row["unit"], fontsize=8)
+        axis.tick_params(labelsize=7, which="both")
+        axis.minorticks_off()
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("CPU seconds", fontsize=8)
+    figure.savefig(picture)
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
     "losses": _losses,
     "samples": _samples,
     "image": _image,
     "pushes": _pushes,
     "gradients": _gradients,
+    "growth": _growth,
 }
