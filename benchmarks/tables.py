@@ -1,4 +1,4 @@
-"""Writes the tables, and the pictures of benches, of README and docs from the committed results.
+"""Writes the tables and the pictures of README and docs from the committed results.
 
     python benchmarks/tables.py            # write them
     python benchmarks/tables.py --check    # exit 1 if one lags behind its results
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from combination_tables import COMBINATIONS  # type: ignore[import-not-found]  # the script's own folder
-from portraits import draw, drawn, lags  # type: ignore[import-not-found]  # the script's own folder
+from portraits import IMAGES, draw, drawn, lags  # type: ignore[import-not-found]  # the script's own folder
 from reference import REFERENCE, markdown  # type: ignore[import-not-found]  # the script's own folder
 
 from lossbench.bench.stats import contrast
@@ -80,7 +80,13 @@ def main() -> None:
         stale.append("docs/report.schema.json")
         if "--check" not in sys.argv:
             schema.write_text(fresh, "utf-8")
-    for picture, sha256, write in drawn():
+    pictures = list(drawn())
+    stale += [
+        f"{path.relative_to(ROOT)}, of no result"
+        for path in sorted(IMAGES.glob("*.[pj][np]g"))
+        if path not in {picture for picture, *_ in pictures}
+    ]
+    for picture, sha256, write in pictures:
         if lags(picture, sha256):
             stale.append(picture.relative_to(ROOT).as_posix())
             if "--check" not in sys.argv:

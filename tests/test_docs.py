@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import shlex
 import subprocess
 import sys
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -18,10 +20,11 @@ from typer.main import get_command
 
 from lossbench import load_loss, weights
 from lossbench.cli import app
+from lossbench.config import parse_assignment
 from lossbench.hookspecs import Recipe
 from lossbench.networks import patch_discriminator
 from lossbench.options import declared
-from lossbench.prepare import prepare
+from lossbench.prepare import prepare, settle
 from lossbench.registry import listing, load
 from lossbench.settings import SECTIONS
 from lossbench.views import MEANING
@@ -258,6 +261,22 @@ def test_every_table_is_that_of_its_results(real_weights):
         [sys.executable, ROOT / "benchmarks" / "tables.py", "--check"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_runs_that_pages_show_are_those_that_their_commands_begin():
+    """The command above a run's curves, today, has the settings that the run had."""
+    shown = re.findall(
+        r"```console\n(lossbench run [^\n]*)\n```\n\n!\[[^]]*\]\(images/([\w-]+)-losses.png", read("docs/curves.md")
+    )
+    assert len(shown) == 6
+    for command, name in shown:
+        words = shlex.split(command)[2:]
+        flags = list(pairwise(words))
+        plugins = dict(flags)["--plugins"]
+        told = json.loads(read(f"benchmarks/results/run-{name}.json"))["config"]
+        now = settle(plugins, settings=dict(parse_assignment(word) for flag, word in flags if flag == "--set"))
+        expected = {key: value for key, value in now.config.dotted().items() if key != "train.keep"}
+        assert {key: told.get(key, value) for key, value in expected.items()} == expected, command
 
 
 def test_every_loss_is_documented():
