@@ -41,6 +41,7 @@ PAGES = (
     "docs/report.md",
     "docs/reference.md",
     "docs/results.md",
+    "docs/speed.md",
     "docs/weights.md",
 )
 BETTER = {
@@ -81,18 +82,16 @@ def main() -> None:
         if "--check" not in sys.argv:
             schema.write_text(fresh, "utf-8")
     pictures = list(drawn())
-    stale += [
-        f"{path.relative_to(ROOT)}, of no result"
-        for path in sorted(IMAGES.glob("*.[pj][np]g"))
-        if path not in {picture for picture, *_ in pictures}
-    ]
     for picture, sha256, write in pictures:
         if lags(picture, sha256):
             stale.append(picture.relative_to(ROOT).as_posix())
             if "--check" not in sys.argv:
                 draw(picture, sha256, write)
-    print("\n".join(f"{'stale' if '--check' in sys.argv else 'written'}: {page}" for page in stale) or "up to date")
-    sys.exit(bool(stale) and "--check" in sys.argv)
+    done = "stale" if "--check" in sys.argv else "written"
+    lone = sorted({*IMAGES.glob("*.png"), *IMAGES.glob("*.jpg")} - {picture for picture, *_ in pictures})
+    said = [f"{done}: {page}" for page in stale] + [f"of no result: {path.relative_to(ROOT)}" for path in lone]
+    print("\n".join(said) or "up to date")
+    sys.exit(bool(said) and "--check" in sys.argv)
 
 
 def _filled(match: re.Match[str]) -> str:
@@ -231,14 +230,15 @@ def _widest(report: dict[str, Any]) -> float:
 def parity() -> str:
     """Our metrics beside other tools' on the same images and weights."""
     report = _load("metrics")
-    rows = [["images", "n", "metric", "ours", "other tool", "apart", "as fast, the second time"]]
+    rows = [["images", "n", "metric", "ours", "other tool", "apart", "as fast, the first time", "the second"]]
     for row in report["rows"]:
         for pair, apart in row["apart"].items():
             metric, tool = pair.split(", ")
             ours, theirs = row["values"]["ours"][metric], row["values"][tool][metric]
-            faster = f"{row['faster']['remembered']:.1f} times" if pair == "fid, torch-fidelity" else ""
+            times = [f"{row['faster'][when]:.1f} times" for when in ("computed", "remembered")]
+            faster = times if pair == "fid, torch-fidelity" else ["", ""]
             named = [f"{ours:.6g}", f"{theirs:.6g} ({tool})", f"{apart:.1e}{' of it' * (metric == 'fid')}"]
-            rows.append([row["images"], str(row["n"]), metric, *named, faster])
+            rows.append([row["images"], str(row["n"]), metric, *named, *faster])
     sums = report["arithmetic"]
     said = (
         f"The Frechet distance of {sums['n']} features is {sums['faster']:.0f} times as fast as torchmetrics' "
@@ -302,33 +302,77 @@ def style() -> str:
 
 def speed() -> str:
     """Time and memory of a step by every way to run it, beside the plain step."""
-    report = _load("speed")
-    head = [
-        "images",
-        "step",
-        "CPU s",
-        "times as fast as plain",
-        "quartiles",
-        "above, at 95 %",
-        "growth, MB",
-        "times less",
-    ]
-    rows, captions = [head], []
-    for one in report["rows"]:
-        settings, n = one["settings"], one["seconds"]["plain"]["n"]
+    rows = [["images", "step", "s", "images a second", "of the peak", "times as fast as plain", "quartiles",
+             "above, at 95 %", "growth, MB", "times less"]]  # fmt: skip
+    captions = []
+    for one in _load("speed")["rows"]:
+        settings, n, peak = one["settings"], one["seconds"]["plain"]["n"], one["peak_flop_per_second"] / 1e9
         processes = len(one["growth_mb"]["plain"]["values"])
-        what = f"{settings['data.size']} px, batch {settings['train.batch']}"
+        what = f"{settings['data.size']} px, batch {settings['train.batch']}, {one['precision']}"
         for name, seconds in one["seconds"].items():
-            ratios = ["", "", "", f"{one['growth_mb'][name]['median']:.0f}", ""]
-            if faster := one["faster"].get(name):
-                low, high = faster["quartiles"]
-                ratios[:3] = f"{faster['median']:.3f}", f"{low:.3f} to {high:.3f}", f"{faster['bound']:.3f}"
-                ratios[4] = f"{one['less_memory'][name]:.2f}"
-            rows.append([what, name, f"{seconds['median']:.2f}", *ratios])
+            spent = [f"{seconds['median']:.3g}", f"{one['images_per_second'][name]:.3g}"]
+            spent.append(f"{one['share_of_peak'][name]:.0%}")
+            ratios = _faster(one["faster"].get(name))
+            less = f"{one['less_memory'][name]:.2f}" if name in one["less_memory"] else ""
+            rows.append([what, name, *spent, *ratios, f"{one['growth_mb'][name]['median']:.0f}", less])
+        if alone := one["generator"]:
+            rows.append([what, "generator alone, compiled", "", "", "", *_faster(alone["faster"]), "", ""])
         networks = f"{settings['model.generator']}, ngf {settings['model.ngf']}, {one['plugins']}"
         medians = f"medians of {n} rounds and of memory of {processes} process{'es' * (processes != 1)}"
-        captions.append(f"{what}: {networks}; {medians}. {_machine(one['environment'])}")
+        work = f"{one['flop'] / 1e9:.0f} GFLOP a step, a peak of {peak:.0f} GFLOP/s"
+        captions.append(f"{what}: {networks}; {work}; {medians}. {_machine(one['environment'])}")
     return "\n\n".join([markdown(rows), *captions])
+
+
+def _faster(ratio: dict[str, Any] | None) -> list[str]:
+    if ratio is None:
+        return ["", "", ""]
+    low, high = ratio["quartiles"]
+    return [f"{ratio['median']:.3f}", f"{low:.3f} to {high:.3f}", f"{ratio['bound']:.3f}"]
+
+
+def costs() -> str:
+    """What each loss costs, beside the others that it was trained with."""
+    rows = [["recipe, losses", "loss", "ms", "of the step", "quartiles", "GFLOP", "MB"]]
+    found = _load("costs")["rows"]
+    for one in found:
+        for loss in one["losses"]:
+            low, high = (f"{100 * each:.1f}" for each in loss["share"]["quartiles"])
+            work = [f"{loss['flop'] / 1e9:.2f}", f"{loss['mb']:.1f}"]
+            share = [f"{1e3 * loss['seconds']['median']:.1f}", f"{loss['share']['median']:.1%}", f"{low} to {high} %"]
+            rows.append([f"{one['config']['recipe']} {one['plugins']}", f"`{loss['name']}`", *share, *work])
+    settings = found[0]["config"]
+    n = found[0]["losses"][0]["share"]["n"]
+    caption = f"{settings['data.size']} px, batch {settings['train.batch']}; medians of {n} differences. "
+    return "\n\n".join([markdown(rows), caption + _machine(found[0]["environment"])])
+
+
+def sweeps() -> str:
+    """A bench of two losses, beside the same runs one after another."""
+    found = _load("sweeps")
+    ratio, seconds = found["faster"], found["seconds"]
+    low, high = ratio["quartiles"]
+    middle = " against ".join(f"{each['median']:.0f} s" for each in seconds.values())
+    return (
+        f"A bench of `idt` and `circularity`, on or off, {found['runs']} runs of {found['steps']} steps with the "
+        f"baseline twice, is {ratio['median']:.2f} times as fast as the same runs one after another with one thread "
+        f"each (quartiles {low:.2f} to {high:.2f}, n {ratio['n']}; {middle} of wall time). "
+        f"{_machine(found['environment'])}"
+    )
+
+
+def growth() -> str:
+    """How cost grows with the work."""
+    found = _load("growth")
+    rows = [["what grows", "from, to", "slope", "steepest", "n"]]
+    for row in found["shown"]["growth"]["rows"]:
+        between = f"{row['sizes'][0]} to {row['sizes'][-1]} {row['unit']}"
+        rows.append([row["name"], between, f"{row['slope']:.2f}", f"{row['steepest']:.2f}", str(row["n"])])
+    caption = (
+        "Slopes are those of the logarithms, over all sizes and at most between two neighbours; medians of n rounds in "
+        "turn, CPU time. "
+    )
+    return "\n\n".join([markdown(rows), caption + _machine(found["environment"])])
 
 
 def observers() -> str:
@@ -467,6 +511,9 @@ TABLES: dict[str, Callable[[], str]] = (
             facades_labels,
             style,
             speed,
+            costs,
+            sweeps,
+            growth,
             observers,
             observers_cost,
             kills,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,11 +20,13 @@ from lossbench import devices, train
 from lossbench.errors import OptionError
 from lossbench.prepare import prepare
 from lossbench.record import read_log
+from lossbench.registry import listing
 from lossbench.settings import TrainSettings
 from tests.conftest import TINY
 
 SETTINGS = TINY | {"train.batch": 2, "train.precision": "float64", "train.every": 2}
 PLUGINS = "cycle,idt,tv"
+SPEED = Path(__file__).parent.parent / "docs" / "speed.md"
 LIMIT = 240  # seconds in which nothing hangs
 OWN = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")
 
@@ -178,3 +182,56 @@ def test_without_fabric_it_says_what_to_install(monkeypatch):
     with pytest.raises(OptionError, match=r"pip install 'lossbench\[devices\]'"):
         devices.join(TrainSettings(devices=2, batch=2))
     assert devices.join(TrainSettings()).size == 1
+
+
+# Which terms are means over a batch ----------------------------------------------------------------------------------
+
+OTHERS = {"colour", "patchnce"}  # the first compares means of batches, the second draws places
+PAIRED = {"l1", "lpips", "ssim"}
+WEIGHTS = {"content": "vgg16", "style": "vgg16", "lpips": "alexnet"}
+
+
+class Half(devices.Alone):
+    """One of two processes, as far as its images go; where the other's are needed, its own stand in for them."""
+
+    size = 2
+
+    def __init__(self, rank):
+        self.rank = rank
+
+    def own(self, images):
+        return images.chunk(2)[self.rank]
+
+    def whole(self, images):
+        return torch.cat((images, images))
+
+
+@pytest.mark.parametrize("name", listing("losses"))
+def test_a_term_is_the_mean_of_those_of_its_halves_or_the_docs_name_it(name, real_weights):
+    for weights in {WEIGHTS.get(name)} - {None}:
+        real_weights(weights)
+    if name == "lpips":
+        real_weights("lpips-alex")
+    recipe = "pix2pix" if name in PAIRED else "cyclegan"
+    keys = TINY | {
+        "train.batch": 4,
+        "train.precision": "float64",
+        "pool.size": 0,
+        "data.size": 64,
+        "data.load_size": 72,
+    }
+    if recipe == "pix2pix":
+        keys = {key: value for key, value in keys.items() if key != "model.generator"}
+        keys |= {"model.dropout": 0.0, "model.norm": "instance"}
+    trainer = prepare([name], recipe=recipe, settings=keys).trainer
+    values = []
+    for group in (devices.Alone(), Half(0), Half(1)):
+        trainer.group = group
+        found = trainer.gradients(1, trainer.objective.active(1, 0.0))
+        values.append({label: value.item() for label, value in found.items() if f"/{name}" in label})
+    whole, *halves = values
+    means = {label: sum(half[label] for half in halves) / 2 for label in whole}
+    assert (means == pytest.approx(whole, rel=1e-12)) == (name not in OTHERS)
+    assert (
+        name not in OTHERS or f"`{name}`" in re.search(r"## Several devices.*?\n## ", SPEED.read_text(), re.DOTALL)[0]
+    )
