@@ -1,7 +1,7 @@
 """FID, KID and LPIPS of real folders, beside torch-fidelity, torchmetrics and lpips with the same weights.
 
     python benchmarks/metrics.py EMOJI FACADES         # into benchmarks/results/metrics.json
-    python benchmarks/metrics.py EMOJI --count 20 --out try.json
+    python benchmarks/metrics.py --count 20 --out try.json   # the built-in images
 
 A data set holds ``testA`` and ``testB``, or ``val`` and ``test``, whose first images, as many of each, are measured
 against each other, as they are. Times are CPU seconds on one thread: of whole commands, features computed and
@@ -36,7 +36,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 import lossbench
 from lossbench import weights
-from lossbench.data import image_paths, read_images
+from lossbench.data import Shapes, image_paths, read_images, write_image
 from lossbench.files import write_json
 from lossbench.metrics import frechet
 from lossbench.metrics.features import Features
@@ -60,7 +60,7 @@ class Given(nn.Identity):
 def main() -> None:
     """Measure each data set, the documentation's example and the arithmetic."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="+")
+    parser.add_argument("data", type=Path, nargs="*")
     parser.add_argument("--count", type=int, help="images of each side, at most (all)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "metrics.json")
@@ -71,7 +71,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, torch.no_grad():
         os.environ |= surroundings(Path(place))
         file = official(Path(place))
-        rows = [row(data, asked.count, Path(place), file) for data in asked.data]
+        sets = asked.data or [built_in(Path(place) / "shapes")]
+        rows = [row(data, asked.count, Path(place) / "copies", file) for data in sets]
         found: dict[str, Any] = {"schema": 1, "what": "metrics", "rows": rows, "arithmetic": arithmetic(asked.rounds)}
         found["published"] = published(file)
     found["environment"] = environment("cpu", 1) | {"compared": {name: version(name) for name in PEOPLES}}
@@ -79,6 +80,15 @@ def main() -> None:
     for each in rows:
         print(each["images"], each["n"], {name: f"{gap:.1e}" for name, gap in each["apart"].items()}, each["faster"])
     print("arithmetic", found["arithmetic"]["faster"], "published", found["published"])
+
+
+def built_in(folder: Path) -> Path:
+    """Write the built-in test images as files."""
+    for domain, images in Shapes("shapes", 0).dataset(64, 72).test.items():
+        (folder / f"test{domain}").mkdir(parents=True)
+        for index, image in enumerate(images):
+            write_image(folder / f"test{domain}" / f"{index:03}.png", image.permute(1, 2, 0).numpy())
+    return folder
 
 
 def surroundings(place: Path) -> dict[str, str]:

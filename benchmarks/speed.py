@@ -5,8 +5,7 @@
     python benchmarks/speed.py --toy --out DIR       # the same at toy size, some minutes
 
 steps.py: a step beside the plain one. costs.py: what each loss costs. growth.py: how cost grows. sweeps.py: a sweep
-beside single runs. data.py: cached batches beside decoding. metrics.py measures evaluation beside other tools, on
-folders of images that it is given.
+beside single runs. data.py: cached batches beside decoding. metrics.py: evaluation beside other tools.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ TOY = {
     "growth": ["--rounds", "2", "--most", "64"],
     "sweeps": ["--steps", "5", "--rounds", "1"],
     "data": ["--pairs", "3"],
+    "metrics": ["--count", "8", "--rounds", "1"],
 }
 FILES = {"steps": "speed"}  # whose results have another name
 ON_CUDA = ("steps", "costs")
@@ -74,6 +74,9 @@ def told(part: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         elif part == "data":
             name = f"{row['images']}, {row['size']} px, batch {row['batch']}"
             yield name, f"{row['faster']['median']:.1f} times as fast", _between(row["faster"])
+        elif part == "metrics":
+            for when, ratio in row["faster"].items():
+                yield f"FID and KID of {row['images']}, n {row['n']}, {when}", f"{ratio:.2f} times as fast", ""
     if part == "growth":
         for row in found["shown"]["growth"]["rows"]:
             yield row["name"], f"slope {row['slope']:.2f}", f"steepest {row['steepest']:.2f}"

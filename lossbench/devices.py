@@ -150,4 +150,4 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise Left("another of the processes that train together has ended; what it said stands above") from error
+        raise Left("Another of the processes that train together has ended. What it said stands above.") from error

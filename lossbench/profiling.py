@@ -23,6 +23,7 @@ from torch.utils.flop_counter import flop_registry
 
 from lossbench.hookspecs import hookimpl
 from lossbench.objective import Bound
+from lossbench.precision import tf32
 from lossbench.prepare import Run
 from lossbench.record import environment
 from lossbench.views import Views
@@ -335,7 +336,9 @@ def peak(device: torch.device, precision: str) -> tuple[str, float]:
         "matrix product": (lambda: matrix @ matrix, 2 * rows**3),
     }
     ledger = Ledger(device)
-    reached = {name: flop / min(ledger.timed(compute) for _ in range(TRIES)) for name, (compute, flop) in work.items()}
+    with tf32(device, precision == "tf32"):
+        seconds = {name: min(ledger.timed(compute) for _ in range(TRIES)) for name, (compute, _) in work.items()}
+    reached = {name: flop / seconds[name] for name, (_, flop) in work.items()}
     return max(reached.items(), key=lambda pair: pair[1])
 
 

@@ -110,8 +110,8 @@ def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()
 
 def _follow(run: Run, group: Alone) -> Run:
     """Train beside the leader, who writes."""
-    run.trainer.join(group)
     with suppress(Left, Diverged), _asked_to_stop() as signals:  # which the leader tells
+        run.trainer.join(group)
         for step in range(run.trainer.done + 1, run.config.train.steps + 1):
             run.trainer.step(step)
             if group.any(bool(signals)):

@@ -129,9 +129,20 @@ def test_a_process_that_fails_is_told_and_ends_the_other(tmp_path):
     code, _, err = together_train("--out", tmp_path / "run", "--devices", 2, plugins=f"cycle,{path}")
     assert code == 2
     assert "not mine" in err
-    assert "Go on with: lossbench run --resume" in err or "go on with: lossbench run --resume" in err
+    assert (
+        "Another of the processes that train together has ended. What it said stands above. Once mended, go on with: "
+        in err
+    )
     assert "Traceback" not in err
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
+
+
+def test_what_the_leader_alone_refuses_is_told_once(tmp_path):
+    (tmp_path / "full").write_text("")
+    code, _, err = together_train("--out", tmp_path, "--devices", 2)
+    assert code == 2
+    assert "is not empty" in err
+    assert err.count("\n") == 1
 
 
 def test_a_divergence_is_told_once(tmp_path):
