@@ -419,6 +419,7 @@ def test_a_thousand_cells_are_small_and_quick():
     assert time.perf_counter() - start < 10
     assert len(text.encode()) < 10e6
     assert "192 further combinations left out here" in text
+    assert "those of the other 19 are in report.json" in text
 
 
 # A run ------------------------------------------------------------------------------------------------------------
