@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from lossbench.hookspecs import Recipe
 from lossbench.objective import Bound, table
-from lossbench.views import FUSED, Table, closure
+from lossbench.views import AT_ONCE, CRITIC, FUSED, Table, closure
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,15 @@ class Plan:
     components: tuple[tuple[Bound, ...], ...]  # of the generators' terms
     critics: Mapping[str, tuple[Bound, ...]]  # direction -> its discriminator's terms
     tables: Mapping[str, Table]  # direction -> its views
+    judging: Mapping[str, Table]  # direction -> its discriminator's
 
 
-def plan(active: Sequence[Bound], recipe: Recipe, fuse: bool) -> Plan:
-    """Resolve a set of terms. With ``fuse``, a generator asked for both translation and identity gets one batch."""
+def plan(active: Sequence[Bound], recipe: Recipe, fuse: bool, at_once: Container[str] = ()) -> Plan:
+    """Resolve a set of terms.
+
+    With ``fuse``, a generator asked for both translation and identity gets one batch; the discriminators of the
+    directions ``at_once`` get one of what is fake and what is real.
+    """
     generator = [bound for bound in active if bound.side == "generator"]
     plain = table(recipe)
     tables: dict[str, Table] = dict.fromkeys(recipe.directions, plain)
@@ -30,7 +35,12 @@ def plan(active: Sequence[Bound], recipe: Recipe, fuse: bool) -> Plan:
             if {(direction, "fake"), (direction, "idt")} <= asked:
                 tables[direction] = plain | FUSED
     critics = {d: tuple(b for b in active if b.side == "discriminator" and b.direction == d) for d in recipe.directions}
-    return Plan(components(generator, tables), {d: terms for d, terms in critics.items() if terms}, tables)
+    critics = {direction: terms for direction, terms in critics.items() if terms}
+    judging = dict.fromkeys(critics, CRITIC)
+    for direction in [direction for direction in critics if direction in at_once]:
+        if {"pred_fake", "pred_real"} <= {name for bound in critics[direction] for name in bound.needs}:
+            judging[direction] = AT_ONCE
+    return Plan(components(generator, tables), critics, tables, judging)
 
 
 def reach(bound: Bound, tables: Mapping[str, Table]) -> set[tuple[str, str]]:

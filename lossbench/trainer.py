@@ -36,7 +36,7 @@ from lossbench.plan import Plan, plan
 from lossbench.pool import Pool
 from lossbench.precision import tf32
 from lossbench.settings import PoolSettings, TrainSettings
-from lossbench.views import CRITIC, Once, Views
+from lossbench.views import Once, Views
 
 
 class Trainer:
@@ -135,7 +135,7 @@ class Trainer:
                 seen_fake, seen_real = views[direction]["seen_fake"], views[direction]["seen_real"]
             every = self.group.whole(seen_fake)
             pooled = self.pools[direction].exchange(every, rng.stream(self.seed, step, "pool", direction))
-            seen = {direction: self.look_critically(step, direction, self.group.own(pooled), seen_real)}
+            seen = {direction: self.look_critically(step, direction, how, self.group.own(pooled), seen_real)}
             values |= self.backward(step, judges, seen, only)
         return values
 
@@ -279,11 +279,11 @@ class Trainer:
             one.other, other.other = other, one
         return views
 
-    def look_critically(self, step: int, direction: str, seen_fake: Tensor, seen_real: Tensor) -> Views:
+    def look_critically(self, step: int, direction: str, how: Plan, seen_fake: Tensor, seen_real: Tensor) -> Views:
         """Return the discriminator's views: both images without graph."""
         given: dict[str, Any] = {"seen_fake": seen_fake, "seen_real": seen_real, "D": self.networks.D[direction]}
         given["progress"] = self.progress_tensor(step)
-        return Views(CRITIC, given, Once(), self.within(step, f"{direction}:D"))
+        return Views(how.judging[direction], given, Once(), self.within(step, f"{direction}:D"))
 
     def within(self, step: int, where: str) -> Any:
         """Return what a view is computed within: dropout draws from a stream of its own."""
@@ -300,7 +300,8 @@ class Trainer:
         """Return the plan of a set of terms, resolved once. Fused only where a batch does not matter to a network."""
         if active not in self.plans:
             alike = not any(network.draws or network.counts for network in self.networks.G.values())
-            self.plans[active] = plan(active, self.objective.recipe, self.fuses and alike)
+            at_once = [way for way, network in self.networks.D.items() if not (network.draws or network.counts)]
+            self.plans[active] = plan(active, self.objective.recipe, self.fuses and alike, at_once)
         return self.plans[active]
 
     @property
@@ -347,9 +348,10 @@ class Trainer:
         with torch.no_grad():
             for bound in self.objective.terms:
                 if isinstance(bound.term, nn.Module):
-                    seen = self.look(1, plan([bound], self.objective.recipe, fuse=False))[bound.direction]
+                    how = plan([bound], self.objective.recipe, fuse=False)
+                    seen = self.look(1, how)[bound.direction]
                     if bound.side == "discriminator":
-                        seen = self.look_critically(1, bound.direction, seen["seen_fake"], seen["seen_real"])
+                        seen = self.look_critically(1, bound.direction, how, seen["seen_fake"], seen["seen_real"])
                     self.evaluate(bound, seen, 1)
         for module in modules:
             module.train()

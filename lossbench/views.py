@@ -37,6 +37,11 @@ FUSED: Table = {  # and both of a generator's batches in one
     "idt": lambda both, real: both[len(real) :],
 }
 CRITIC: Table = {name: PLAIN[name] for name in ("pred_fake", "pred_real")}
+AT_ONCE: Table = {  # and both of a discriminator's answers in one batch
+    "answers": lambda D, seen_fake, seen_real: D(torch.cat((seen_fake, seen_real))),
+    "pred_fake": lambda answers, seen_fake: answers[: len(seen_fake)],
+    "pred_real": lambda answers, seen_fake: answers[len(seen_fake) :],
+}
 
 MEANING = {
     "real": "a batch of source images",

@@ -13,6 +13,8 @@ from benchmarks.plain_step import PlainStep, plain_layers
 from lossbench import Adversary, Diverged, LossSpec, PluginError, hookimpl, rng
 from lossbench.networks.compiled import refusal
 from lossbench.pool import Pool
+from lossbench.prepare import prepare
+from tests.conftest import TINY
 
 
 def advance(run, steps=None):
@@ -133,7 +135,17 @@ def test_what_several_losses_need_is_computed_once(tiny):
         network.register_forward_pre_hook(lambda module, args, name=name: calls.append(name))
     run.trainer.step(1)
     assert calls.count("G_A2B") == calls.count("G_B2A") == 2  # fake, and the other direction's rec
-    assert calls.count("D_A2B") == calls.count("D_B2A") == 4  # pred_fake and pred_real, on each side
+    assert calls.count("D_A2B") == calls.count("D_B2A") == 3  # pred_fake and pred_real; on their own side in one batch
+
+
+@pytest.mark.parametrize(("norm", "batches"), [("instance", [1, 2]), ("batch", [1, 1, 1])])
+def test_a_discriminator_answers_at_once_unless_a_batch_matters_to_it(norm, batches):
+    keys = {key: value for key, value in TINY.items() if key != "model.generator"} | {"model.norm": norm}
+    run = prepare("l1", recipe="pix2pix", settings=keys)
+    seen = []
+    run.networks.D["A2B"].register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    run.trainer.step(1)
+    assert seen == batches
 
 
 def test_once_calls_a_function_once_per_image_over_terms_and_directions(tiny):
