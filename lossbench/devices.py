@@ -75,12 +75,14 @@ class Group(Alone):
         there = [like.new_tensor(float(each.grad is not None)) for each in parameters]
         gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
         every = [each.detach().to(like) for each in (*values, *there, *gradients)]
+        flat = torch.cat([each.flatten() for each in every])
         with _together():
-            flat = self.fabric.all_reduce(torch.cat([each.flatten() for each in every]), reduce_op="mean")
+            flat = self.fabric.all_reduce(flat, reduce_op="mean")
         means = [mean.view_as(each) for mean, each in zip(flat.split([e.numel() for e in every]), every, strict=True)]
-        found = means[len(values) :]
-        for parameter, had, mean in zip(parameters, found, found[len(parameters) :], strict=False):
-            parameter.grad = torch.empty_like(parameter).copy_(mean) if had else None
+        del means[len(values) : len(values) + len(parameters)]
+        somewhere = flat[sum(value.numel() for value in values) :][: len(parameters)].tolist()
+        for parameter, share, mean in zip(parameters, somewhere, means[len(values) :], strict=True):
+            parameter.grad = torch.empty_like(parameter).copy_(mean) if share else None
         return means[: len(values)]
 
     def any(self, said: bool) -> bool:
