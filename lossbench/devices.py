@@ -10,7 +10,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -46,6 +46,9 @@ class Alone:
     def leaders(self, state: Any) -> Any:
         """Return what the leader has."""
         return state
+
+    def leave(self) -> None:
+        """Say that nothing more will be told."""
 
 
 class Group(Alone):
@@ -95,6 +98,11 @@ class Group(Alone):
         """Return what the leader has."""
         with _together():
             return self.fabric.broadcast(state)
+
+    def leave(self) -> None:
+        """Say that nothing more will be told: a process that only ends may end with a signal."""
+        with suppress(RuntimeError):
+            torch.distributed.destroy_process_group()
 
 
 def count(train: TrainSettings) -> int:

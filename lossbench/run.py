@@ -101,6 +101,7 @@ def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()
         try:
             _work(run)
         finally:
+            group.leave()
             run.hooks.hook.lossbench_run_end(run=run, record=run.record)
             if guards:  # what they left at the end, and whether they could; the rest is written
                 with suppress(LossbenchError, OSError):
@@ -116,6 +117,7 @@ def _follow(run: Run, group: Alone) -> Run:
             run.trainer.step(step)
             if group.any(bool(signals)):
                 break
+    group.leave()
     return run
 
 
