@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lossbench.data import Batches
+from lossbench.profiling import profile
 
 pytestmark = [
     pytest.mark.gpu,
@@ -76,3 +77,25 @@ def test_a_state_goes_on_on_any_device(tiny, other):
     again.trainer.load(run.trainer.state())
     one, two = (each.trainer.gradients(3, each.objective.active(3, 0.5)) for each in (run, again))
     assert {k: v.item() for k, v in two.items()} == pytest.approx({k: v.item() for k, v in one.items()}, abs=1e-9)
+
+
+def test_a_profile_is_of_the_device(tiny):
+    profiled = profile(tiny("cycle,tv", train__device="cuda"), rounds=2)
+    assert 0 <= profiled["step"]["idle"] < 1
+    assert profiled["step"]["mb"] > 0
+    assert {"G_A2B", "D_A2B", "cycle", "images"} <= {part["name"] for part in profiled["parts"]}
+    assert sum(part["seconds"] for part in profiled["parts"]) == pytest.approx(
+        profiled["step"]["seconds"]["median"], rel=0.5
+    )
+
+
+def test_float32_is_float32_unless_tf32_is_asked_for(tiny):
+    weights = {}
+    for precision in ("float64", "float32", "tf32"):
+        run = tiny("cycle,idt", train__device="cuda", train__precision=precision)
+        run.trainer.gradients(1, run.objective.active(1, 0.0))
+        weights[precision] = torch.cat([each.grad.flatten().double() for each in run.trainer.parameters["generators"]])
+    exact, apart = weights["float64"], {}
+    for precision in ("float32", "tf32"):
+        apart[precision] = ((weights[precision] - exact).norm() / exact.norm()).item()
+    assert apart["float32"] < 1e-4 < apart["tf32"] < 1e-1
