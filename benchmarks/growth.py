@@ -56,7 +56,7 @@ def main() -> None:
             ("a step, by pixels", "px of an image", sides(asked.most)),
             ("a step, by the batch", "images", batches()),
             ("a step, by its losses", "losses besides gan and cycle", losses()),
-            ("a batch, by the images of the set", "images", sets()),
+            ("ten batches, by the images of the set", "images", sets()),
             ("decoding a set", "images", files(Path(place) / "images")),
             ("judging a bench", "runs", benches(Path(place))),
         ):

@@ -75,6 +75,7 @@ def profile(run: Run, rounds: int = 10, report: Callable[[int, int], object] = l
         "environment": environment(str(trainer.device), torch.get_num_threads()),
         "step": {
             "seconds": _spread(seconds),
+            "clock": ledger.clock,
             "images_per_second": run.config.train.batch / middle,
             "idle": idle,
             "flop": flop,
@@ -135,6 +136,11 @@ class Ledger:
         """Go back to who worked before."""
         self.inside.pop()
         self.now(self.inside[-1])
+
+    @property
+    def clock(self) -> str:
+        """Return what time it is that is measured."""
+        return "device time" if self.cuda else "CPU time" if torch.get_num_threads() == 1 else "wall time"
 
     def stamp(self) -> Any:
         """Return this moment: of the device; of one thread in CPU time, in which other programs do not count."""

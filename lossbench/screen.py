@@ -288,9 +288,9 @@ def show_profile(found: Mapping[str, Any]) -> None:
         f"{config['recipe']} on {found['dataset']} at {config['data.size']} px, batch {config['train.batch']}, on "
         f"{where['device']}, {where['threads']} thread{'s' * (where['threads'] > 1)}, "
         f"torch {where['packages']['torch']}.",
-        f"A step takes {step['seconds']['median']:.3g} s (quartiles {low:.3g} to {high:.3g}, "
-        f"n {step['seconds']['n']}), {step['idle']:.0%} of it idle: {step['images_per_second']:.3g} images of each "
-        "domain a second.",
+        f"A step takes {step['seconds']['median']:.3g} s of {step['clock']} (quartiles {low:.3g} to {high:.3g}, "
+        f"n {step['seconds']['n']}): {step['images_per_second']:.3g} images of each domain a second. By the wall clock "
+        f"the device is idle, or others', {step['idle']:.0%} of the time.",
         f"It computes {step['flop'] / 1e9:.3g} GFLOP, at {step['share_of_peak']:.0%} of the "
         f"{of['flop_per_second'] / 1e9:.3g} GFLOP/s that a {of['of']} reaches here, and holds {step['mb']:.3g} MB "
         "when it is fullest.",
@@ -298,22 +298,27 @@ def show_profile(found: Mapping[str, Any]) -> None:
     if found["compiled"]:
         lines.append(f"Compiled: {', '.join(found['compiled'])}; GFLOP and MB are as if they were not.")
     console.print("\n".join(lines), soft_wrap=True, highlight=False)
-    parts = _numbers("where it goes", "ms", "forward", "backward", "of the step", "GFLOP", "MB")
+    heads = ("ms", "forward", "backward", "of the step", "GFLOP", "MB at peak")
+    parts = _numbers("who works; losses: their own arithmetic", *heads)
     for part in found["parts"]:
         times = (_ms(part[key]) for key in ("seconds", "forward", "backward"))
-        parts.add_row(part["name"], *times, f"{part['share']:.1%}", f"{part['flop'] / 1e9:.2f}", f"{part['mb']:.1f}")
+        parts.add_row(part["name"], *times, f"{part['share']:.1%}", _giga(part["flop"]), f"{part['mb']:.1f}")
     console.print(parts)
-    costs = _numbers("what a loss costs", "ms", "quartiles", "of the step", "GFLOP", "MB")
+    costs = _numbers("what a loss costs", "ms", "quartiles, ms", "of the step", "GFLOP", "MB at peak")
     for loss in found["losses"]:
         between = " to ".join(map(_ms, loss["seconds"]["quartiles"]))
-        shared = f"{loss['share']['median']:.1%}", f"{loss['flop'] / 1e9:.2f}", f"{loss['mb']:.1f}"
+        shared = f"{loss['share']['median']:.1%}", _giga(loss["flop"]), f"{loss['mb']:.1f}"
         costs.add_row(loss["name"], _ms(loss["seconds"]["median"]), between, *shared)
     console.print(costs)
     console.print(
-        "A loss costs the step with it less the step without it. What several losses need, the translation above all, "
-        "is in none of these rows.",
+        f"A loss costs the step with it less the step without it, n {found['losses'][0]['seconds']['n']}. What several "
+        "losses need, the translation above all, is in none of these rows.",
         soft_wrap=True,
     )
+
+
+def _giga(flop: float) -> str:
+    return f"{flop / 1e9:.2f}" if flop >= 5e6 else ""
 
 
 def _numbers(first: str, *heads: str) -> Table:

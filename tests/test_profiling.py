@@ -159,7 +159,15 @@ def test_the_command_prints_tables_or_json_and_leaves_nothing(lossbench, tmp_pat
     words = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
     code, out, err = lossbench("profile", "--plugins", "cycle,tv", "--rounds", 2, *words)
     assert (code, err) == (0, "")
-    for said in ("where it goes", "what a loss costs", "G_A2B", "GFLOP", "1 thread", "shapes at 32 px, batch 1"):
+    for said in (
+        "who works",
+        "what a loss costs",
+        "G_A2B",
+        "GFLOP",
+        "1 thread",
+        "shapes at 32 px, batch 1",
+        "of CPU time",
+    ):
         assert said in out
     code, out, err = lossbench("profile", "--plugins", "cycle,tv", "--rounds", 2, "--json", *words)
     assert [loss["name"] for loss in json.loads(out)["losses"]] == ["gan", "cycle", "tv"]
