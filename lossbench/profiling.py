@@ -48,8 +48,8 @@ def profile(run: Run, rounds: int = 10, report: Callable[[int, int], object] = l
     tensors that a step makes; networks that train compiled are counted as they are. ``report(done, total)`` is called
     as measurements are done.
     """
-    trainer, ledger = run.trainer, Ledger(run.trainer.device)
-    active = trainer.objective.active(1, 0.0)
+    trainer, ledger, objective = run.trainer, Ledger(run.trainer.device), run.objective
+    active = max((objective.active(step, 0.0) for step in range(1, objective.critic_steps + 1)), key=len)
     names = list(dict.fromkeys(bound.origin.name for bound in active))
     some = {name: [bound for bound in active if bound.origin.name != name] for name in names} | {ALL: active}
     steps = WARM + rounds

@@ -155,6 +155,12 @@ def test_a_run_with_every_sort_of_network_is_profiled_and_moves_as_if_it_were_no
         assert math.isclose(sum(part["share"] for part in profiled["parts"]), 1, abs_tol=0.2)
 
 
+def test_a_critics_own_steps_hide_no_loss(tiny):
+    profiled = profile(tiny("cycle", gan__mode="wgangp", gan__critic_steps=3), rounds=2)
+    assert [loss["name"] for loss in profiled["losses"]] == ["gan", "cycle"]
+    assert found("cycle", profiled, "losses")["flop"] > 0
+
+
 def test_the_command_prints_tables_or_json_and_leaves_nothing(lossbench, tmp_path):
     words = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
     code, out, err = lossbench("profile", "--plugins", "cycle,tv", "--rounds", 2, *words)
