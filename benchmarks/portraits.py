@@ -199,8 +199,8 @@ def _gradients(data: Mapping[str, Any], picture: Path) -> None:
 def _growth(data: Mapping[str, Any], picture: Path) -> None:
     """Draw seconds over sizes, both as logarithms, and beside them what growth in proportion would be."""
     rows = data["rows"]
-    figure = Figure(figsize=(3.1 * len(rows), 2.8), dpi=110, layout="constrained")
-    for axis, row in zip(figure.subplots(1, len(rows)), rows, strict=True):
+    figure = Figure(figsize=(9.5, 5.4), dpi=110, layout="constrained")
+    for axis, row in zip(figure.subplots(2, len(rows) // 2).flat, rows, strict=True):
         sizes, seconds = np.array(row["sizes"]), np.array(row["seconds"])
         axis.loglog(sizes, seconds[-1] * sizes / sizes[-1], color="#57606a", linewidth=1, linestyle=":")
         axis.loglog(sizes, seconds, "o-", color="C0", linewidth=1.3, markersize=4)
@@ -211,7 +211,7 @@ def _growth(data: Mapping[str, Any], picture: Path) -> None:
         axis.tick_params(labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
-    figure.axes[0].set_ylabel("CPU seconds", fontsize=8)
+        axis.set_ylabel("CPU seconds", fontsize=8)
     figure.savefig(picture)
 
 
