@@ -365,7 +365,7 @@ def test_progress_counts_images_or_tiles(done, folder, tmp_path, options, total)
 def test_a_pipe_is_told_the_result_alone_and_a_terminal_sees_progress(lossbench, done, folder, monkeypatch, capsys):
     code, out, err = lossbench("translate", done.directory, folder, "--out", "piped", "--keep-size", "--side-by-side")
     assert (code, out, err) == (0, "2 images in piped\n", "")
-    monkeypatch.setattr("lossbench.commands.images.console", Console(force_terminal=True))
+    monkeypatch.setattr("lossbench.screen.console", Console(force_terminal=True))
     code, out, err = lossbench("translate", done.directory, folder, "--out", "shown", "--tile", "32", "--keep-size")
     assert code == 0
     assert "translating" in out
