@@ -63,9 +63,10 @@ def main() -> None:
 
 
 def _follows() -> bool:
-    """Return whether another process of the same run writes, prints and has the exit code."""
+    """Return whether another process of the same run writes, prints and has the exit code: Fabric's or torchrun's."""
     rank = os.environ.get("RANK" if "TORCHELASTIC_RUN_ID" in os.environ else "LOCAL_RANK", "0")
-    return "LOCAL_RANK" in os.environ and rank != "0"
+    together = {"LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
+    return together and rank != "0" and sys.argv[1:2] == ["run"]
 
 
 def _complain(message: str, code: int, files: Iterable[str] = ()) -> int:

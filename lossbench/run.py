@@ -19,7 +19,7 @@ from lossbench.divergence import write_bundle
 from lossbench.errors import Diverged, Interrupted, Left, LossbenchError, ResourceError, RunError, refusal
 from lossbench.files import create, free_directory, held, write_bytes, write_json
 from lossbench.hookspecs import Term, Weight
-from lossbench.observers import built, given
+from lossbench.observers import Guard, built, given
 from lossbench.outcome import closing, opening, samples
 from lossbench.pictures import loss_curves
 from lossbench.prepare import Run, prepare
@@ -84,8 +84,14 @@ def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()
     for guard in reversed(guards):  # pluggy calls the last first
         run.hooks.register(guard)
     group = join(run.config.train)
-    if group.rank:
-        return _follow(run, group)
+    try:
+        return _follow(run, group) if group.rank else _lead(run, group, out, guards, resumed=resumed)
+    finally:
+        group.leave()
+
+
+def _lead(run: Run, group: Alone, out: str | Path | None, guards: Sequence[Guard], *, resumed: bool) -> Run:
+    """Train and write."""
     run.directory = Path(out) if out else free_directory(Path("runs") / _title(run))
     with held(run.directory):
         run.record = opening(run)
@@ -101,7 +107,6 @@ def go(run: Run, out: str | Path | None = None, observers: Iterable[object] = ()
         try:
             _work(run)
         finally:
-            group.leave()
             run.hooks.hook.lossbench_run_end(run=run, record=run.record)
             if guards:  # what they left at the end, and whether they could; the rest is written
                 with suppress(LossbenchError, OSError):
@@ -117,7 +122,6 @@ def _follow(run: Run, group: Alone) -> Run:
             run.trainer.step(step)
             if group.any(bool(signals)):
                 break
-    group.leave()
     return run
 
 

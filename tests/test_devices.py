@@ -188,6 +188,18 @@ def test_bad_input_is_told(lossbench, monkeypatch):
     assert devices.count(TrainSettings(batch=4)) == 4
 
 
+def test_only_a_run_among_others_is_silent(lossbench, monkeypatch):
+    """What a launcher left in the environment hides no error and no regression."""
+    for name, value in {"LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "here"}.items():
+        code, _, err = lossbench("report", "nowhere")
+        assert (code, err != "") == (2, True)
+        code, _, err = lossbench("run", "--plugins", "cycel")
+        assert (code, err != "") == (2, True)
+        monkeypatch.setenv(name, value)
+    assert lossbench("report", "nowhere")[0] == 2
+    assert lossbench("run", "--plugins", "cycel")[0] == 0
+
+
 def test_without_fabric_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     with pytest.raises(OptionError, match=r"pip install 'lossbench\[devices\]'"):

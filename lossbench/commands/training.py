@@ -29,7 +29,7 @@ from lossbench.commands.words import (
     Strategy,
     settings_of,
     words_of,
-)  # fmt: skip
+)
 from lossbench.errors import Interrupted
 from lossbench.screen import Watch, console, show_record
 
