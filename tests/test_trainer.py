@@ -166,12 +166,14 @@ def test_once_calls_a_function_once_per_image_over_terms_and_directions(tiny):
 # Law 5: fast equals plain -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["component", "fused", "component, compiled", "fused, compiled"])
-def fast(request):
+@pytest.fixture(params=["component", "fused", "component, compiled", "fused, compiled", "fused, compiled, as if large"])
+def fast(request, monkeypatch):
     """Return the settings of one way to run a step."""
     strategy, _, compiled = request.param.partition(", ")
     if compiled and (reason := refusal("cpu")):
         pytest.skip(f"nothing can be compiled here: {reason}")
+    if compiled.endswith("large"):
+        monkeypatch.setattr("lossbench.networks.compiled.CHANNELS_FIRST", 0)
     return {"train__strategy": strategy, "train__compile": "on" if compiled else "off"}
 
 

@@ -22,6 +22,9 @@ from lossbench.settings import TrainSettings
 
 KINDS = 64  # of networks, sizes and precisions that one process compiles, before it runs them as they are
 WORTH = 1e13  # FLOP that a generator's forwards come to in a run: beyond it compiling pays, more than once
+CHANNELS_FIRST = (
+    256  # px, and above: there a CPU's strided convolutions go back up to three times as slowly by the last
+)
 
 
 def compile_networks(networks: Networks, train: TrainSettings, size: int, handled: Container[str]) -> None:
@@ -39,9 +42,11 @@ def compile_networks(networks: Networks, train: TrainSettings, size: int, handle
         if train.compile == "on":
             raise OptionError(f"train.compile=on: nothing can be compiled here ({reason}). Leave it out, or say off.")
         return
+    first = torch.device(train.device).type == "cpu" and size >= CHANNELS_FIRST
+    layout = torch.contiguous_format if first else torch.channels_last
     for network in [*some, *(network for way, network in networks.D.items() if way not in handled)]:
         if not (network.draws or network.counts):
-            network.to(memory_format=torch.channels_last).compiled = forward()
+            network.to(memory_format=layout).compiled = forward(layout)
 
 
 def pays(network: Network, train: TrainSettings, size: int) -> bool:
@@ -86,18 +91,19 @@ def refusal(device: str) -> str:
 
 
 @cache
-def forward() -> Callable[[Network, Tensor], Tensor]:
-    """Return a forward for all networks: those that are alike share its kernels."""
+def forward(layout: torch.memory_format) -> Callable[[Network, Tensor], Tensor]:
+    """Return a forward for all networks that lie so in memory: those that are alike share its kernels."""
     from torch._dynamo import config as compiler  # not at the top: this takes seconds
     from torch._functorch import config as graphs
 
     compiler.recompile_limit = KINDS
     graphs.donated_buffer = False  # observers and terms go through a graph that is needed still
-    straight = torch.compile(Network.straight, dynamic=False)
+    last = layout == torch.channels_last  # the compiler would lay them so by itself
+    straight = torch.compile(Network.straight, dynamic=False, options={"layout_optimization": last})
 
     def quiet(network: Network, image: Tensor) -> Tensor:
         with warnings.catch_warnings(action="ignore"):  # of the compiler's own doings
-            out: Tensor = _Once.apply(straight(network, image))
+            out: Tensor = _Once.apply(straight(network, image, layout))
             return out
 
     return quiet

@@ -45,10 +45,10 @@ class Network(nn.Module):
             return self.compiled(self, image)
         return self.features(image, (len(self.layers) - 1,))[0]
 
-    def straight(self, image: Tensor) -> Tensor:
-        """Run every layer, channels last, as a compiler likes it."""
+    def straight(self, image: Tensor, layout: torch.memory_format) -> Tensor:
+        """Run every layer, and nothing else, as a compiler likes it."""
         with torch.autocast(image.device.type, self.autocast, enabled=self.autocast is not None):
-            out: Tensor = self.layers(image.to(memory_format=torch.channels_last))
+            out: Tensor = self.layers(image.to(memory_format=layout))
         return out.to(image.dtype).contiguous()
 
     def features(self, image: Tensor, layers: Sequence[int]) -> list[Tensor]:
@@ -89,8 +89,9 @@ class InstanceNorm(nn.InstanceNorm2d):
         if x.is_contiguous():
             return super().forward(x)
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
-        return ((wide - mean) * torch.rsqrt(variance + self.eps)).to(x.dtype)
+        centred = wide - wide.mean((2, 3), keepdim=True)
+        variance = centred.square().mean((2, 3), keepdim=True)
+        return (centred * torch.rsqrt(variance + self.eps)).to(x.dtype)
 
 
 def normed(convolution: nn.Conv2d | nn.ConvTranspose2d, norm: Norm) -> tuple[nn.Module, nn.Module]:
