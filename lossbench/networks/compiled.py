@@ -98,7 +98,6 @@ def forward(layout: torch.memory_format) -> Callable[[Network, Tensor], Tensor]:
 
     compiler.recompile_limit = KINDS
     graphs.donated_buffer = False  # observers and terms go through a graph that is needed still
-    graphs.autograd_cache_allow_custom_autograd_functions = True  # ours draw nothing and keep nothing
     last = layout == torch.channels_last  # the compiler would lay them so by itself
     straight = torch.compile(Network.straight, dynamic=False, options={"layout_optimization": last})
 

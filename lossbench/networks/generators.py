@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
-from torch.nn import grad
 
 from lossbench.errors import OptionError
 from lossbench.networks.network import Init, Network, Norm, initialised, normed
@@ -67,6 +66,8 @@ class FromPixels(nn.Conv2d):
         odd = any(side % 2 for side in x.shape[2:])
         if odd or x.device.type != "cpu" or not x.requires_grad or torch.is_autocast_enabled("cpu"):
             return super().forward(x)
+        if torch.compiler.is_compiling():  # PyTorch finds no kernels again that have such a backward
+            return super().forward(x)
         out: Tensor = _BackToPixels.apply(x, self.weight, self.bias)
         return out
 
@@ -83,8 +84,11 @@ class _BackToPixels(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         (gradient,), (x, weight) = gradients, ctx.saved_tensors
         image = to_pixels(gradient, weight.flip(2, 3).transpose(0, 1), border=weight.shape[-1] - 1)
-        bias = gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
-        return image, grad.conv2d_weight(x, weight.shape, gradient), bias
+        others = [False, True, ctx.needs_input_grad[2]]
+        _, kernel, bias = torch.ops.aten.convolution_backward(
+            gradient, x, weight, [len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, others
+        )
+        return image, kernel, bias
 
 
 class Blur(nn.Module):

@@ -89,9 +89,8 @@ class InstanceNorm(nn.InstanceNorm2d):
         if x.is_contiguous():
             return super().forward(x)
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        centred = wide - wide.mean((2, 3), keepdim=True)
-        variance = centred.square().mean((2, 3), keepdim=True)
-        return (centred * torch.rsqrt(variance + self.eps)).to(x.dtype)
+        variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
+        return ((wide - mean) * torch.rsqrt(variance + self.eps)).to(x.dtype)
 
 
 def normed(convolution: nn.Conv2d | nn.ConvTranspose2d, norm: Norm) -> tuple[nn.Module, nn.Module]:
