@@ -22,9 +22,7 @@ from lossbench.settings import TrainSettings
 
 KINDS = 64  # of networks, sizes and precisions that one process compiles, before it runs them as they are
 WORTH = 1e13  # FLOP that a generator's forwards come to in a run: beyond it compiling pays, more than once
-CHANNELS_FIRST = (
-    256  # px, and above: there a CPU's strided convolutions go back up to three times as slowly by the last
-)
+CHANNELS_FIRST = 256  # px, and above: strided convolutions go back up to three times as slowly by channels last
 
 
 def compile_networks(networks: Networks, train: TrainSettings, size: int, handled: Container[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -36,59 +36,21 @@ class ResidualBlock(nn.Module):
         return out
 
 
-def to_pixels(x: Tensor, weight: Tensor, border: int = 0) -> Tensor:
-    """Convolve to few channels, at stride 1, with so many zeros around: [B, C, H, W] -> [B, channels, H', W'], even.
+class ToPixels(nn.Conv2d):
+    """A convolution to few channels, at stride 1 and without padding.
 
     A CPU's vectors are wider than three channels: it computes the four pixels of a 2 x 2 square at once, as twelve
     channels of a convolution at stride 2, whose kernels are this one's in its four places. The sums are the same.
     """
-    places = [F.pad(weight, (left, 1 - left, top, 1 - top)) for top in (0, 1) for left in (0, 1)]
-    return F.pixel_shuffle(F.conv2d(x, torch.stack(places, 1).flatten(0, 1), stride=2, padding=border), 2)
-
-
-class ToPixels(nn.Conv2d):
-    """A convolution to few channels, at stride 1 and without padding."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, channels, H - k + 1, W - k + 1]."""
         odd = any((side - k + 1) % 2 for side, k in zip(x.shape[2:], self.kernel_size, strict=True))
         if odd or x.device.type != "cpu":
             return super().forward(x)
-        out = to_pixels(x, self.weight)
+        places = [F.pad(self.weight, (left, 1 - left, top, 1 - top)) for top in (0, 1) for left in (0, 1)]
+        out = F.pixel_shuffle(F.conv2d(x, torch.stack(places, 1).flatten(0, 1), stride=2), 2)
         return out if self.bias is None else out + self.bias[:, None, None]
-
-
-class FromPixels(nn.Conv2d):
-    """A convolution of few channels by a square kernel, at stride 1 and without padding."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, channels, H, W] -> [B, C, H - k + 1, W - k + 1]."""
-        odd = any(side % 2 for side in x.shape[2:])
-        if odd or x.device.type != "cpu" or not x.requires_grad or torch.is_autocast_enabled("cpu"):
-            return super().forward(x)
-        if torch.compiler.is_compiling():  # PyTorch finds no kernels again that have such a backward
-            return super().forward(x)
-        out: Tensor = _BackToPixels.apply(x, self.weight, self.bias)
-        return out
-
-
-class _BackToPixels(torch.autograd.Function):
-    """A convolution whose gradient to what it was given, which is a convolution to few channels, is ``to_pixels``."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        (gradient,), (x, weight) = gradients, ctx.saved_tensors
-        image = to_pixels(gradient, weight.flip(2, 3).transpose(0, 1), border=weight.shape[-1] - 1)
-        others = [False, True, ctx.needs_input_grad[2]]
-        _, kernel, bias = torch.ops.aten.convolution_backward(
-            gradient, x, weight, [len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, others
-        )
-        return image, kernel, bias
 
 
 class Blur(nn.Module):
@@ -120,7 +82,7 @@ def resnet(
     """Two strided convolutions down, residual blocks, two up: [B, C, H, W] -> the same in [-1, 1], H and W by 4."""
     return Network(
         nn.Sequential(
-            nn.ReflectionPad2d(3), *_stage(FromPixels(channels, ngf, 7), norm),
+            nn.ReflectionPad2d(3), *_stage(nn.Conv2d(channels, ngf, 7), norm),
             *_down(ngf, norm, antialias), *_down(2 * ngf, norm, antialias),
             *(ResidualBlock(4 * ngf, dropout, norm) for _ in range(blocks)),
             *_up(4 * ngf, norm, antialias), *_up(2 * ngf, norm, antialias),
