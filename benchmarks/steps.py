@@ -56,6 +56,7 @@ WAYS = {
     "fused": {"train.strategy": "fused", "train.compile": "off"},
     "compiled": {"train.strategy": "component", "train.compile": "on"},
 }
+CONVOLUTIONS = ("aten::convolution", "aten::convolution_backward")
 LONG = 5.0  # seconds: steps above are warmed up once, not three times
 BURST = 20  # steps in a row that are timed together on CUDA, where one is too short
 REFERENCE_GROWTH_MB = 3404  # of pytorch-CycleGAN-and-pix2pix (August 2025) at 256 px; from our notes, not run here
@@ -73,7 +74,7 @@ def main() -> None:
         print(json.dumps(rows[-1], indent=1), flush=True)
         rows.sort(key=lambda row: (list(SHAPES).index(row["shape"]), row["precision"]))
         asked.out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(asked.out, {"schema": 3, "what": "speed", "rows": rows})
+        write_json(asked.out, {"schema": 4, "what": "speed", "rows": rows})
 
 
 def arguments() -> argparse.Namespace:
@@ -100,7 +101,7 @@ def measured(shape: str, precision: str, device: str, pairs: int, processes: int
         "train.precision": precision, **SHAPES[shape],
     }  # fmt: skip
     ways = [way for way in WAYS if way != "compiled" or not refusal(device)]
-    rounds = fresh(spent, ways, settings, pairs)
+    rounds, convolving = fresh(spent, ways, settings, pairs)
     alone = fresh(spent_alone, settings, pairs) if "compiled" in ways else []
     grown = {way: [round(fresh(growth, way, settings), 1) for _ in range(processes)] for way in ways}
     middle = {way: statistics.median(values) for way, values in grown.items()}
@@ -117,6 +118,7 @@ def measured(shape: str, precision: str, device: str, pairs: int, processes: int
         "seconds": seconds,
         "images_per_second": {way: settings["train.batch"] / each["median"] for way, each in seconds.items()},
         "share_of_peak": {way: flop / each["median"] / reached for way, each in seconds.items()},
+        "share_in_convolutions": convolving,
         "faster": {way: spread([one["plain"] / one[way] for one in rounds]) for way in ways[1:]},
         "generator": {"faster": spread([one["plain"] / one["compiled"] for one in alone])} if alone else None,
         "growth_mb": {way: {"median": middle[way], "values": grown[way]} for way in ways},
@@ -147,9 +149,12 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 # --- in a process of its own ------------------------------------------------------------------------------------------
 
 
-def spent(ways: Sequence[str], settings: dict[str, Any], pairs: int) -> list[dict[str, float]]:
-    """Return seconds by way, round by round."""
-    return in_turn({way: built(way, settings) for way in ways}, settings["train.device"], pairs)
+def spent(
+    ways: Sequence[str], settings: dict[str, Any], pairs: int
+) -> tuple[list[dict[str, float]], dict[str, float]]:
+    """Return seconds by way, round by round, and each way's share of them in convolutions."""
+    steps, device = {way: built(way, settings) for way in ways}, settings["train.device"]
+    return in_turn(steps, device, pairs), {way: in_convolutions(step, device) for way, step in steps.items()}
 
 
 def spent_alone(settings: dict[str, Any], pairs: int) -> list[dict[str, float]]:
@@ -190,6 +195,16 @@ def in_turn(steps: Mapping[str, Callable[[int], object]], device: str, pairs: in
     for _ in range(1 if max(turn().values()) > LONG else 2):
         turn()
     return [turn() for _ in range(pairs)]
+
+
+def in_convolutions(step: Callable[[int], object], device: str) -> float:
+    """Return the share of one step, the first, that convolutions take, there and back."""
+    kind = torch.profiler.ProfilerActivity
+    with torch.profiler.profile(activities=[kind.CPU, kind.CUDA] if device.startswith("cuda") else [kind.CPU]) as seen:
+        seconds = Ledger(torch.device(device)).timed(partial(step, 1))
+    spent = [event for event in seen.key_averages() if event.key in CONVOLUTIONS]
+    on_device = device.startswith("cuda")
+    return sum(event.device_time_total if on_device else event.cpu_time_total for event in spent) / 1e6 / seconds
 
 
 def work(settings: dict[str, Any]) -> tuple[int, float]:
