@@ -149,9 +149,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 # --- in a process of its own ------------------------------------------------------------------------------------------
 
 
-def spent(
-    ways: Sequence[str], settings: dict[str, Any], pairs: int
-) -> tuple[list[dict[str, float]], dict[str, float]]:
+def spent(ways: Sequence[str], settings: dict[str, Any], pairs: int) -> tuple[list[dict[str, float]], dict[str, float]]:
     """Return seconds by way, round by round, and each way's share of them in convolutions."""
     steps, device = {way: built(way, settings) for way in ways}, settings["train.device"]
     return in_turn(steps, device, pairs), {way: in_convolutions(step, device) for way, step in steps.items()}

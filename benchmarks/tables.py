@@ -313,8 +313,8 @@ def style() -> str:
 
 def speed() -> str:
     """Time and memory of a step by every way to run it, beside the plain step."""
-    rows = [["images", "step", "s", "images a second", "of the peak", "times as fast as plain", "quartiles",
-             "above, at 95 %", "growth, MB", "times less"]]  # fmt: skip
+    rows = [["images", "step", "s", "images a second", "of the peak", "in convolutions", "times as fast as plain",
+             "quartiles", "above, at 95 %", "growth, MB", "times less"]]  # fmt: skip
     captions = []
     for one in _load("speed")["rows"]:
         settings, n, peak = one["settings"], one["seconds"]["plain"]["n"], one["peak_flop_per_second"] / 1e9
@@ -322,12 +322,12 @@ def speed() -> str:
         what = f"{settings['data.size']} px, batch {settings['train.batch']}, {one['precision']}"
         for name, seconds in one["seconds"].items():
             spent = [f"{seconds['median']:.3g}", f"{one['images_per_second'][name]:.3g}"]
-            spent.append(f"{one['share_of_peak'][name]:.0%}")
+            spent += [f"{one[share][name]:.0%}" for share in ("share_of_peak", "share_in_convolutions")]
             ratios = _faster(one["faster"].get(name))
             less = f"{one['less_memory'][name]:.2f}" if name in one["less_memory"] else ""
             rows.append([what, name, *spent, *ratios, f"{one['growth_mb'][name]['median']:.0f}", less])
         if alone := one["generator"]:
-            rows.append([what, "generator alone, compiled", "", "", "", *_faster(alone["faster"]), "", ""])
+            rows.append([what, "generator alone, compiled", "", "", "", "", *_faster(alone["faster"]), "", ""])
         networks = f"{settings['model.generator']}, ngf {settings['model.ngf']}, {one['plugins']}"
         medians = f"medians of {n} rounds and of memory of {processes} process{'es' * (processes != 1)}"
         work = f"{one['flop'] / 1e9:.0f} GFLOP a step, a peak of {peak:.0f} GFLOP/s"
