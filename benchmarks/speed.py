@@ -26,7 +26,7 @@ TOY = {
     "steps": ["toy", "--pairs", "5", "--processes", "1"],
     "costs": ["--rounds", "2"],
     "growth": ["--rounds", "2", "--most", "64"],
-    "sweeps": ["--steps", "5", "--rounds", "1"],
+    "sweeps": ["--steps", "5", "--seeds", "1", "--rounds", "1"],
     "data": ["--pairs", "3"],
     "metrics": ["--count", "8", "--rounds", "1"],
 }

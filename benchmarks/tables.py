@@ -365,9 +365,10 @@ def sweeps() -> str:
     low, high = ratio["quartiles"]
     middle = " against ".join(f"{each['median']:.0f} s" for each in seconds.values())
     return (
-        f"A bench of `idt` and `circularity`, on or off, {found['runs']} runs of {found['steps']} steps with the "
-        f"baseline twice, is {ratio['median']:.2f} times as fast as the same runs one after another with one thread "
-        f"each (quartiles {low:.2f} to {high:.2f}, n {ratio['n']}; {middle} of wall time). "
+        f"A bench of `idt` and `circularity`, on or off: {found['runs']} runs of {found['steps']} steps, "
+        f"{found['seeds']} seeds of each combination and {2 * found['seeds']} of the baseline, is "
+        f"{ratio['median']:.2f} times as fast as the same runs one after another with one thread each (quartiles "
+        f"{low:.2f} to {high:.2f}, n {ratio['n']}; {middle} of wall time). "
         f"{_machine(found['environment'])}"
     )
 
