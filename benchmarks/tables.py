@@ -331,8 +331,16 @@ def speed() -> str:
         networks = f"{settings['model.generator']}, ngf {settings['model.ngf']}, {one['plugins']}"
         medians = f"medians of {n} rounds and of memory of {processes} process{'es' * (processes != 1)}"
         work = f"{one['flop'] / 1e9:.0f} GFLOP a step, a peak of {peak:.0f} GFLOP/s"
-        captions.append(f"{what}: {networks}; {work}; {medians}. {_machine(one['environment'])}")
+        captions.append(f"{what}: {networks}; {work}; {medians}.{_at_most(one)} {_machine(one['environment'])}")
     return "\n\n".join([markdown(rows), *captions])
+
+
+def _at_most(one: dict[str, Any]) -> str:
+    """Say what bounds a compiled step."""
+    if "compiled" not in one["faster"]:
+        return ""
+    most = one["faster"]["compiled"]["median"] / one["share_in_convolutions"]["compiled"]
+    return f" Were all but its convolutions free, compiled would be {most:.2f} times as fast as plain."
 
 
 def _faster(ratio: dict[str, Any] | None) -> list[str]:
