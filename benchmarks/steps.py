@@ -200,9 +200,9 @@ def in_convolutions(step: Callable[[int], object], device: str) -> float:
     kind = torch.profiler.ProfilerActivity
     with torch.profiler.profile(activities=[kind.CPU, kind.CUDA] if device.startswith("cuda") else [kind.CPU]) as seen:
         seconds = Ledger(torch.device(device)).timed(partial(step, 1))
-    spent = [event for event in seen.key_averages() if event.key in CONVOLUTIONS]
-    on_device = device.startswith("cuda")
-    return sum(event.device_time_total if on_device else event.cpu_time_total for event in spent) / 1e6 / seconds
+    clock = "device_time_total" if device.startswith("cuda") else "cpu_time_total"
+    spent = [getattr(event, clock) for event in seen.key_averages() if event.key in CONVOLUTIONS]
+    return float(sum(spent)) / 1e6 / seconds
 
 
 def work(settings: dict[str, Any]) -> tuple[int, float]:
