@@ -3,13 +3,14 @@
     python benchmarks/steps.py                        # three shapes, into benchmarks/results/speed.json
     python benchmarks/steps.py 64 --pairs 40          # one of them, in the place of its rows there
     python benchmarks/steps.py toy --out try.json     # a minute
-    python benchmarks/steps.py --device cuda          # six shapes, in TF32 and in bf16, and the largest batch
+    python benchmarks/steps.py --device cuda          # five shapes, in TF32 and in bf16, and the largest batch
 
 Time is CPU time on one thread (on CUDA device time, of some steps in a row): all ways in turn in one process, the order
 reversed every other round; ratios are those within a round, and the bound is one that their median exceeds with 95 %
 confidence, whatever their distribution. Compiling is not in it. Memory is what three steps add at their peak to a fresh
 process in which everything is built, compiling included: resident memory, on CUDA allocated memory. What is plain has
-PyTorch's own layers, and the same precision. The generator alone goes forward and back once.
+PyTorch's own layers, and the same precision. The generator alone goes forward and back once. The share in convolutions
+is that of one step more, profiled.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def spent(ways: Sequence[str], settings: dict[str, Any], pairs: int) -> tuple[list[dict[str, float]], dict[str, float]]:
-    """Return seconds by way, round by round, and each way's share of them in convolutions."""
+    """Return seconds by way, round by round, and the share of a step that each spends in convolutions."""
     steps, device = {way: built(way, settings) for way in ways}, settings["train.device"]
     return in_turn(steps, device, pairs), {way: in_convolutions(step, device) for way, step in steps.items()}
 
@@ -197,12 +198,11 @@ def in_turn(steps: Mapping[str, Callable[[int], object]], device: str, pairs: in
 
 def in_convolutions(step: Callable[[int], object], device: str) -> float:
     """Return the share of one step, the first, that convolutions take, there and back."""
-    kind = torch.profiler.ProfilerActivity
-    with torch.profiler.profile(activities=[kind.CPU, kind.CUDA] if device.startswith("cuda") else [kind.CPU]) as seen:
+    cuda, kind = device.startswith("cuda"), torch.profiler.ProfilerActivity
+    with torch.profiler.profile(activities=[kind.CPU, kind.CUDA] if cuda else [kind.CPU]) as seen:
         seconds = Ledger(torch.device(device)).timed(partial(step, 1))
-    clock = "device_time_total" if device.startswith("cuda") else "cpu_time_total"
-    spent = [getattr(event, clock) for event in seen.key_averages() if event.key in CONVOLUTIONS]
-    return float(sum(spent)) / 1e6 / seconds
+    events = [event for event in seen.key_averages() if event.key in CONVOLUTIONS]
+    return float(sum(event.device_time_total if cuda else event.cpu_time_total for event in events)) / 1e6 / seconds
 
 
 def work(settings: dict[str, Any]) -> tuple[int, float]:
